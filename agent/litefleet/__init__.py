@@ -1,0 +1,5 @@
+"""litefleet keeps SQLite databases restorable from NATS JetStream."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

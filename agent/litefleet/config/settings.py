@@ -1,0 +1,100 @@
+"""The typed settings that every other part of the agent works with.
+
+Times are seconds, sizes are bytes, paths are absolute. Defaults are those of the guide's table; where the guide is
+silent, Litestream's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class TLS:
+    """TLS is asked for: no server certificate from ``root_cas`` (or the system's CAs), no connection."""
+
+    root_cas: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """At most one form is set; secrets never show in ``repr``."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    #: An nkey seed (``SU…``), or the absolute path of a file that holds one.
+    nkey: str | None = field(default=None, repr=False)
+    creds: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where NATS is and who we are there; databases with equal settings share one connection."""
+
+    #: ``nats://host:port`` each, without user information.
+    urls: tuple[str, ...]
+    credentials: Credentials = Credentials()
+    tls: TLS | None = None
+    #: Attempts per server after a connection was lost; -1 is for ever.
+    max_reconnects: int = 60
+    reconnect_wait: float = 2.0
+    #: For a connection, and for each request.
+    timeout: float = 10.0
+    inbox_prefix: str = "_INBOX"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """Where the copies of one database go."""
+
+    server: Server
+    bucket: str
+    #: The least time between two uploads; 0 means: as soon as the previous one is acknowledged.
+    sync_interval: float = 0.0
+
+    @property
+    def url(self) -> str:
+        """The replica as a URL, for messages and for ``litefleet restore``; holds no secret."""
+        return f"{','.join(self.server.urls)}/{self.bucket}"
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One database and its replica."""
+
+    path: Path
+    replica: Replica
+    #: How often to look at the WAL where file notification is not available.
+    monitor_interval: float = 1.0
+    #: Checkpoint at least this often while there is something to checkpoint; 0 switches the trigger off.
+    checkpoint_interval: float = 60.0
+    #: Wait this long at most for a lock that the application holds.
+    busy_timeout: float = 1.0
+    #: WAL frames from which on a checkpoint is tried.
+    min_checkpoint_page_count: int = 1000
+    #: WAL bytes read for one level 0 file; the file ends at the first commit past it.
+    max_sync_wal_bytes: int = 64 * 1024 * 1024
+    restore_if_db_not_exists: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Logging:
+    """How the agent logs, always to standard error."""
+
+    level: str = "info"
+    #: ``text`` or ``json``.
+    type: str = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One configuration file."""
+
+    databases: tuple[Database, ...]
+    logging: Logging = Logging()
+    #: Seconds between level 9 snapshots.
+    snapshot_interval: float = 24 * 3600.0
+    #: Seconds that stopping may take to have the last transactions acknowledged.
+    shutdown_sync_timeout: float = 30.0
