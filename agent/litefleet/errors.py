@@ -149,3 +149,12 @@ class NotDurable(LitefleetError):
     """Committed transactions that the server has not acknowledged."""
 
     exit_code = 8
+
+
+def first_error(group: BaseExceptionGroup[LitefleetError]) -> LitefleetError:
+    """The first of the errors that ended a group of tasks; the others are consequences or the same."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, LitefleetError)
+    return error

@@ -1,0 +1,45 @@
+"""Names and headers of LTX objects, as Litestream writes them: ``ltx/<level>/<min>-<max>.ltx``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+#: Level 9 holds snapshots: all pages, from TXID 1 on.
+SNAPSHOT_LEVEL = 9
+#: Object header with the time of the newest change in the file; authoritative for point-in-time restore.
+TIMESTAMP_HEADER = "Litestream-Timestamp"
+#: Our own object header: the WAL's cumulative checksum where the file ends. Equal again means: the same WAL goes on.
+WAL_HEADER = "Litefleet-Wal"
+_NAME = re.compile(r"ltx/([0-9])/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
+_FRACTION = re.compile(r"\.(\d+)")
+
+
+def object_name(level: int, min_txid: int, max_txid: int) -> str:
+    """The object's name."""
+    return f"ltx/{level}/{min_txid:016x}-{max_txid:016x}.ltx"
+
+
+def parse_object_name(name: str) -> tuple[int, int, int] | None:
+    """Level and TXID range; None for objects that are not LTX files."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    level, lo, hi = int(match[1]), int(match[2], 16), int(match[3], 16)
+    return (level, lo, hi) if 1 <= lo <= hi else None
+
+
+def format_timestamp(milliseconds: int) -> str:
+    """RFC 3339 in UTC without trailing zeros, as Go prints it: ``2026-11-23T08:32:22.73Z``."""
+    moment = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f"{milliseconds % 1000:03d}".rstrip("0")
+    return f"{moment}.{fraction}Z" if fraction else f"{moment}Z"
+
+
+def parse_timestamp(text: str) -> datetime | None:
+    """A moment with its zone from RFC 3339; nanoseconds are cut to microseconds; None if it is no such text."""
+    try:
+        moment = datetime.fromisoformat(_FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text, count=1))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo is not None else None

@@ -1,0 +1,55 @@
+"""``litefleet COMMAND``: parse, run, and turn every error into one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from litefleet.cli import check_config, databases, ltx, replicate, restore, status, version
+from litefleet.errors import LitefleetError
+
+_COMMANDS = (replicate, restore, ltx, status, databases, check_config, version)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the result is the process's exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        result = options.run(options)
+        code = asyncio.run(result) if asyncio.iscoroutine(result) else result
+        sys.stdout.flush()
+    except LitefleetError as error:
+        print(f"litefleet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("litefleet: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read the output has enough; nothing is to be said to a closed pipe at exit either.
+        sys.stdout = None  # type: ignore[assignment]
+        return 141
+    return int(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="litefleet", description="Keeps SQLite databases restorable from NATS JetStream.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in _COMMANDS:
+        name = module.__name__.rpartition(".")[2].replace("_", "-")
+        text = (module.__doc__ or "").strip()
+        command = commands.add_parser(
+            name, help=text.partition("\n")[0].rstrip("."), description=text, allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        module.configure(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,25 @@
+"""Replicate every database of the configuration, until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+
+from litefleet.cli.common import add_config, load_config, option
+from litefleet.service import replicate_forever, replicate_once
+from litefleet.service.logs import configure as configure_logs
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of ``litefleet replicate``."""
+    add_config(parser)
+    option(parser, "once", action="store_true", help="bring the buckets up to date, then end")
+    option(parser, "log-level", choices=["debug", "info", "warn", "error"], help="instead of the configuration's")
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Exit code 0 only if every committed transaction was acknowledged."""
+    settings = load_config(options)
+    configure_logs(replace(settings.logging, level=options.log_level) if options.log_level else settings.logging)
+    await (replicate_once(settings) if options.once else replicate_forever(settings))
+    return 0

@@ -1,0 +1,12 @@
+"""LTX version 3, the file format that Litestream writes: a header, compressed pages, an index of them, a trailer.
+
+Pure: bytes in, bytes out. ``docs/format.md`` describes the bytes.
+"""
+
+from __future__ import annotations
+
+from litefleet.ltx.decode import Decoder
+from litefleet.ltx.encode import encode
+from litefleet.ltx.header import HEADER_SIZE, Header, lock_page
+
+__all__ = ["HEADER_SIZE", "Decoder", "Header", "encode", "lock_page"]

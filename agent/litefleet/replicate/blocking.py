@@ -1,0 +1,36 @@
+"""SQLite and the file system block; these helpers keep them off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Runs the calls of one database, one after the other, on a shared pool of threads."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, function: Callable[..., T], *args: object) -> T:
+        """The result of ``function(*args)``; a cancelled caller still waits for the call to end, as nothing stops it."""
+        async with self._turn:
+            call = asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args))
+            try:
+                return await asyncio.shield(call)
+            except asyncio.CancelledError:
+                await asyncio.wait([call])
+                raise
+
+    async def blocks(self, source: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Iterate ``source``, taking each item in a thread."""
+        while True:
+            block = await self(next, source, None)
+            if block is None:
+                return
+            yield block

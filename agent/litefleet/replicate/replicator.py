@@ -1,0 +1,174 @@
+"""Keep one database's copy in its bucket up to date, whatever happens to either."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+
+from litefleet.config.settings import Database
+from litefleet.errors import DatabaseError, LitefleetError, NotDurable
+from litefleet.nats.objects import ObjectStore
+from litefleet.replicate.backoff import Backoff
+from litefleet.replicate.blocking import Worker
+from litefleet.replicate.pipeline import Pipeline
+from litefleet.replicate.schedule import Schedule
+from litefleet.sqlite import LiveDatabase, Watcher
+from litefleet.sqlite.files import companion
+
+log = logging.getLogger("litefleet.replicate")
+
+#: A commit becomes visible a moment after its last write to the WAL woke us: look again this soon, then ever later.
+_FIRST_LOOK, _LAST_LOOK = 0.001, 1.0
+_FILE_POLL = 60.0
+
+
+class DatabaseReplicator:
+    """One database: ``run`` until told to stop, or ``once``."""
+
+    def __init__(
+        self, settings: Database, store: ObjectStore, watcher: Watcher, executor: Executor, *, snapshot_interval: float
+    ) -> None:
+        self.settings = settings
+        self._store = store
+        self._watcher = watcher
+        self._work = Worker(executor)
+        self._schedule = Schedule(settings, snapshot_interval)
+        self._wake, self._stop = asyncio.Event(), asyncio.Event()
+        self._failure = ""
+
+    async def once(self) -> None:
+        """Bring the bucket up to date, and end."""
+        async with self._opened() as pipeline:
+            await pipeline.sync()
+            await pipeline.snapshot()
+
+    def stop(self) -> None:
+        """Ask ``run`` to sync a last time and end."""
+        self._stop.set()
+        self._wake.set()
+
+    async def run(self, ready: Callable[[], None], *, shutdown_timeout: float) -> None:
+        """Until ``stop`` is called; calls ``ready`` once the database is followed, or known to be not there yet.
+
+        Raises NotDurable if the last transactions could not be acknowledged within ``shutdown_timeout`` seconds.
+        """
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                if not await self._work(self.settings.path.exists):
+                    await self._wait_for_file(ready)
+                    continue
+                async with self._opened() as pipeline:
+                    await self._follow(pipeline, ready, backoff)
+                    await self._finish(pipeline, shutdown_timeout)
+                    return
+            except NotDurable:
+                raise
+            except LitefleetError as error:
+                self._failed(error)
+                await backoff.wait(self._stop)
+        if self._failure:
+            raise self._not_durable(self._failure)
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Pipeline]:
+        settings = self.settings
+        database = await self._work(lambda: LiveDatabase(settings.path, busy_timeout=settings.busy_timeout))
+        try:
+            pipeline = Pipeline(settings, self._store, self._work, self._schedule, database)
+            await pipeline.locate()
+            yield pipeline
+        finally:
+            await self._work(database.close)
+
+    async def _follow(self, pipeline: Pipeline, ready: Callable[[], None], backoff: Backoff) -> None:
+        """Until stopped. A failed request is tried again; a database that is not what it was is opened again."""
+        with self._watcher.written(companion(self.settings.path, "-wal"), self._wake) as notified:
+            while not self._stop.is_set():
+                try:
+                    await pipeline.sync()
+                    await pipeline.checkpoint()
+                    await pipeline.snapshot()
+                    self._works()
+                    backoff.reset()
+                    ready()
+                    await self._next_change(pipeline, notified=notified)
+                except LitefleetError as error:
+                    if isinstance(error, DatabaseError) and not error.retryable:
+                        raise
+                    self._failed(error)
+                    await backoff.wait(self._stop)
+
+    async def _next_change(self, pipeline: Pipeline, *, notified: bool) -> None:
+        if self.settings.replica.sync_interval > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.replica.sync_interval):
+                    await self._stop.wait()
+        look = _FIRST_LOOK
+        while not self._stop.is_set():
+            self._wake.clear()
+            if self._stop.is_set() or await pipeline.pending():
+                return
+            longest = self._schedule.idle()
+            if longest <= 0:
+                return
+            if look < _LAST_LOOK:
+                longest = min(longest, look)
+            elif not notified:
+                longest = min(longest, self.settings.monitor_interval)
+            try:
+                async with asyncio.timeout(longest):
+                    await self._wake.wait()
+                look = _FIRST_LOOK
+            except TimeoutError:
+                look = min(_LAST_LOOK, look * 2)
+
+    async def _finish(self, pipeline: Pipeline, timeout: float) -> None:
+        """The last sync. The WAL stays as it is, so the next start finds whatever could not be sent."""
+        reason = "no answer"
+        backoff = Backoff()
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    try:
+                        await pipeline.sync()
+                        return
+                    except LitefleetError as error:
+                        reason = str(error)
+                        await backoff.wait(asyncio.Event())
+        except TimeoutError:
+            raise self._not_durable(f"{reason} (for {timeout:g} s)") from None
+
+    def _not_durable(self, reason: str) -> NotDurable:
+        return NotDurable(
+            f"{self.settings.path}: the last transactions are not acknowledged: {reason}",
+            hint="the database holds them; start the agent again once the cause is gone",
+        )
+
+    async def _wait_for_file(self, ready: Callable[[], None]) -> None:
+        path = self.settings.path
+        log.warning("%s: does not exist yet; waiting for it", path)
+        ready()
+        with self._watcher.appeared(path.parent, self._wake) as notified:
+            poll = _FILE_POLL if notified else self.settings.monitor_interval
+            while not self._stop.is_set():
+                self._wake.clear()
+                if self._stop.is_set() or await self._work(path.exists):
+                    return
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(poll):
+                        await self._wake.wait()
+
+    def _failed(self, error: LitefleetError) -> None:
+        """Say each new failure once."""
+        if str(error) != self._failure:
+            self._failure = str(error)
+            log.error("%s: %s", self.settings.path, error)
+
+    def _works(self) -> None:
+        if self._failure:
+            self._failure = ""
+            log.info("%s: works again", self.settings.path)

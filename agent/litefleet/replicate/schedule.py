@@ -1,0 +1,70 @@
+"""When the next checkpoint and the next snapshot of one database are due."""
+
+from __future__ import annotations
+
+import time
+
+from litefleet.bucket import Catalogue
+from litefleet.config.settings import Database
+
+#: Seconds between checkpoints while readers keep them from getting anywhere: doubling, up to the second figure.
+_FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
+#: An idle database is looked at this often, whatever else happens.
+_LONGEST_IDLE = 3600.0
+
+
+class Schedule:
+    """All results are seconds."""
+
+    def __init__(self, settings: Database, snapshot_interval: float) -> None:
+        self._frames = settings.min_checkpoint_page_count
+        self._interval = settings.checkpoint_interval
+        self._snapshot_interval = snapshot_interval
+        self._newest_full = 0.0
+        self._last_checkpoint = time.monotonic()
+        self._not_before = 0.0
+        self._retry = _FIRST_RETRY
+        self._uncopied = 0
+
+    def note_catalogue(self, catalogue: Catalogue) -> None:
+        """Take the age of the newest full copy from the bucket."""
+        self._newest_full = max((f.created.timestamp() for f in catalogue.files if f.min_txid == 1), default=0.0)
+
+    def note_full(self) -> None:
+        """A file with every page was acknowledged now."""
+        self._newest_full = time.time()
+
+    def snapshot_due(self) -> bool:
+        """Whether the newest full copy is older than the interval."""
+        return time.time() - self._newest_full >= self._snapshot_interval
+
+    def checkpoint_due(self, uncopied: int) -> bool:
+        """Whether ``uncopied`` frames are many, or have waited for long."""
+        self._uncopied = uncopied
+        now = time.monotonic()
+        if not uncopied or now < self._not_before:
+            return False
+        if uncopied >= self._frames:
+            return True
+        return self._interval > 0 and now - self._last_checkpoint >= self._interval
+
+    def note_checkpoint(self, uncopied: int) -> None:
+        """A checkpoint left so many frames; the fewer it could do, the later the next try."""
+        now = time.monotonic()
+        self._last_checkpoint = now
+        if uncopied:
+            self._not_before = now + self._retry
+            self._retry = min(_LAST_RETRY, self._retry * 2)
+        else:
+            self._not_before, self._retry = 0.0, _FIRST_RETRY
+        self._uncopied = uncopied
+
+    def idle(self) -> float:
+        """How long nothing is due."""
+        waits = [_LONGEST_IDLE, self._newest_full + self._snapshot_interval - time.time()]
+        if self._uncopied:
+            due = self._last_checkpoint + self._interval if self._interval > 0 else float("inf")
+            if self._uncopied >= self._frames:
+                due = self._last_checkpoint
+            waits.append(max(due, self._not_before) - time.monotonic())
+        return max(0.0, min(waits))

@@ -1,0 +1,106 @@
+"""Which LTX files, in which order, make the database of a point in time. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from litefleet.bucket import SNAPSHOT_LEVEL, Catalogue, LTXFile
+from litefleet.bucket.names import format_timestamp
+from litefleet.errors import NoBackup
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The files to apply, oldest first; the first one holds every page."""
+
+    files: tuple[LTXFile, ...]
+
+    @property
+    def txid(self) -> int:
+        """The TXID that the restored database will have."""
+        return self.files[-1].max_txid
+
+    @property
+    def size(self) -> int:
+        """Bytes to fetch."""
+        return sum(file.size for file in self.files)
+
+
+def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime | None = None) -> Plan:
+    """The newest point, or ``txid`` exactly, or the newest point at or before ``timestamp``.
+
+    Raises NoBackup if there is no such point, or if files that should connect to it are missing.
+    """
+    if not catalogue.files:
+        raise NoBackup("The bucket holds no backup", hint="was `litefleet replicate` ever run with this bucket?")
+    usable = [
+        file
+        for file in catalogue.files
+        if (txid is None or file.max_txid <= txid) and (timestamp is None or file.created <= timestamp)
+    ]
+    chain = _chain(usable)
+    reached = chain[-1].max_txid if chain else 0
+    if txid is not None and reached != txid:
+        raise NoBackup(f"TXID {txid:016x} cannot be restored: {_neighbours(catalogue, txid)}", hint="`litefleet ltx --level all` lists what there is")
+    if not chain:
+        raise NoBackup(_nothing(catalogue, timestamp))
+    beyond = [file for file in usable if file.max_txid > reached]
+    if beyond:
+        first = min(beyond, key=lambda file: file.min_txid)
+        raise NoBackup(
+            f"TXID {reached + 1:016x} is missing: the files from {first.min_txid:016x} on do not connect to those before",
+            hint=f"`--txid {reached:016x}` restores the state before the gap",
+        )
+    return Plan(tuple(chain))
+
+
+def _chain(files: list[LTXFile]) -> list[LTXFile]:
+    """From the newest snapshot on, always the file that reaches farthest."""
+    snapshots = [file for file in files if file.level == SNAPSHOT_LEVEL and file.min_txid == 1]
+    chain = [max(snapshots, key=lambda file: file.max_txid)] if snapshots else []
+    at = chain[-1].max_txid if chain else 0
+    # By first TXID: a file can be taken once everything before it is there, so one pass is enough.
+    waiting = sorted((f for f in files if f.level != SNAPSHOT_LEVEL and f.max_txid > at), key=lambda f: f.min_txid)
+    best: LTXFile | None = None
+    for file in waiting:
+        while best is not None and file.min_txid > at + 1:
+            chain.append(best)
+            at, best = best.max_txid, None
+        if file.min_txid > at + 1:
+            return chain
+        if file.max_txid > at and (best is None or _rank(file) > _rank(best)):
+            best = file
+    if best is not None:
+        chain.append(best)
+    return chain
+
+
+def _rank(file: LTXFile) -> tuple[int, int, int]:
+    """The farther the better; then the fewer small files behind it the better."""
+    return (file.max_txid, -file.min_txid, file.level)
+
+
+def _neighbours(catalogue: Catalogue, txid: int) -> str:
+    ends = sorted({file.max_txid for file in catalogue.files})
+    below = [end for end in ends if end < txid]
+    above = [end for end in ends if end > txid]
+    if not above:
+        return f"the newest is {ends[-1]:016x}" if ends[-1] != txid else "files before it are missing"
+    if not below:
+        return f"the oldest is {above[0]:016x}"
+    return f"around it there are {below[-1]:016x} and {above[0]:016x}"
+
+
+def _nothing(catalogue: Catalogue, timestamp: datetime | None) -> str:
+    if timestamp is None:
+        return "The bucket holds changes, but no full copy to apply them to"
+    oldest = min(file.created for file in catalogue.files)
+    return (
+        f"Nothing can be restored at {_text(timestamp)}: "
+        f"the oldest file is of {_text(oldest)}"
+    )
+
+
+def _text(moment: datetime) -> str:
+    return format_timestamp(int(moment.timestamp() * 1000))

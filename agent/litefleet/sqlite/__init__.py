@@ -1,0 +1,8 @@
+"""One live SQLite database: what holds it still, what it has committed, and when that changes."""
+
+from __future__ import annotations
+
+from litefleet.sqlite.database import LiveDatabase
+from litefleet.sqlite.watch import Watcher
+
+__all__ = ["LiveDatabase", "Watcher"]
