@@ -1,0 +1,143 @@
+"""JetStream's requests and refusals, for the stream behind one bucket."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litefleet.errors import BucketFull, BucketNotFound, BucketUnusable, ConfigError, NatsError, RequestFailed
+from litefleet.nats.connection import Connection
+from litefleet.nats.exchange import Reply
+from litefleet.nats.metadata import encode_name
+
+STREAM_NOT_FOUND = 10059
+STREAM_NAME_EXISTS = 10058
+STORE_FAILED = 10077
+ACCOUNT_LIMIT = 10002
+NOT_ENABLED = (10039, 10076)
+ROLLUP_DENIED = 10111
+PURGE_DENIED = 10110
+TOO_MANY_REQUESTS = 10167
+
+_BUCKET = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The stream and the subjects of a bucket."""
+
+    bucket: str
+
+    def __post_init__(self) -> None:
+        if not _BUCKET.fullmatch(self.bucket):
+            raise ConfigError(
+                f"`{self.bucket}` is not a bucket name", hint="use letters, digits, `-` and `_` (no dot, no slash)"
+            )
+
+    @property
+    def stream(self) -> str:
+        return f"OBJ_{self.bucket}"
+
+    @property
+    def all_chunks(self) -> str:
+        return f"$O.{self.bucket}.C.>"
+
+    @property
+    def all_metadata(self) -> str:
+        return f"$O.{self.bucket}.M.>"
+
+    @property
+    def direct_get(self) -> str:
+        return f"$JS.API.DIRECT.GET.{self.stream}"
+
+    def chunks(self, nuid: str) -> str:
+        return f"$O.{self.bucket}.C.{nuid}"
+
+    def metadata(self, name: str) -> str:
+        return f"$O.{self.bucket}.M.{encode_name(name)}"
+
+    def api(self, verb: str) -> str:
+        """The subject of ``STREAM.<verb>`` for this stream."""
+        return f"$JS.API.STREAM.{verb}.{self.stream}"
+
+
+class JetStreamRefused(RequestFailed):
+    """JetStream answered with an error that has no class of its own; see ``err_code``."""
+
+    def __init__(self, message: str, *, hint: str = "", err_code: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.err_code = err_code
+
+
+async def api_request(
+    connection: Connection, names: Names, verb: str, body: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """``STREAM.<verb>`` on the bucket's stream.
+
+    Raises ``BucketNotFound`` and the other errors of ``refusal``, and what ``Connection.request`` raises.
+    """
+    payload = b"" if body is None else json.dumps(body).encode()
+    reply = await connection.request(names.api(verb), payload)
+    answer = parse(reply, names, connection)
+    return answer
+
+
+def parse(reply: Reply, names: Names, connection: Connection) -> dict[str, Any]:
+    """The JSON of a reply of JetStream; its ``error`` is raised."""
+    try:
+        answer = json.loads(reply.data)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise RequestFailed(f"{connection.connected_url} sent something else than JetStream's answer")
+    error = answer.get("error")
+    if isinstance(error, dict):
+        raise refusal(error, names.bucket, connection.connected_url)
+    return answer
+
+
+def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
+    """The error for JetStream's ``{"code", "err_code", "description"}``."""
+    number = error.get("err_code")
+    err_code = number if isinstance(number, int) else 0
+    words = str(error.get("description") or f"error {error.get('code')}")
+    if err_code == STREAM_NOT_FOUND:
+        return not_found(bucket, url)
+    if err_code == ACCOUNT_LIMIT:
+        return BucketFull(
+            f"The account of bucket `{bucket}` on {url} is full ({words})",
+            hint="raise the account's `max_file`, or keep less: shorten `retention`",
+        )
+    if err_code == STORE_FAILED:
+        if "maximum" in words:
+            return BucketFull(
+                f"Bucket `{bucket}` on {url} is full ({words})",
+                hint="raise its `max_bytes`, or keep less: shorten `retention`",
+            )
+        return BucketFull(f"The server cannot store in bucket `{bucket}` on {url}: {words}", hint="look at its disk")
+    if err_code in NOT_ENABLED:
+        return JetStreamRefused(
+            f"JetStream is not enabled for this account on {url}",
+            hint="give the account a `jetstream` block in the configuration of nats-server",
+            err_code=err_code,
+        )
+    if err_code in (ROLLUP_DENIED, PURGE_DENIED):
+        return BucketUnusable(
+            f"Bucket `{bucket}` on {url} is not an object store: {words}",
+            hint="compare it with `ansible-playbook playbooks/buckets.yml --check --diff`",
+        )
+    return JetStreamRefused(
+        f"JetStream on {url} refuses a request for bucket `{bucket}`: {words} ({err_code})",
+        hint="see whether the cluster has a leader: its /healthz says so" if error.get("code") == 503 else "",
+        err_code=err_code,
+    )
+
+
+def not_found(bucket: str, url: str) -> BucketNotFound:
+    """The error for a bucket that does not exist."""
+    return BucketNotFound(
+        f"Bucket not found: `{bucket}` on {url}", hint="create it with `ansible-playbook playbooks/buckets.yml`"
+    )

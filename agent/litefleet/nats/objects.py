@@ -1,0 +1,222 @@
+"""The object store of one bucket, on publish and direct get alone: no consumers, no tombstones."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from litefleet.errors import BucketUnusable
+from litefleet.nats.batch import Batch, Stored
+from litefleet.nats.connection import Connection
+from litefleet.nats.jetstream import Names, api_request
+from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_metadata, parse_time
+from litefleet.nats.put import Put
+from litefleet.nats.read import Reader
+
+__all__ = ["BucketStatus", "Listing", "ObjectInfo", "ObjectStore"]
+
+#: Batched direct get came with 2.11.
+LEAST_SERVER = (2, 11)
+#: Metadata messages, and their bytes, asked for at once.
+PAGE_MESSAGES = 2000
+PAGE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The objects of a bucket at one moment."""
+
+    objects: tuple[ObjectInfo, ...]
+    #: Give it to the next ``list(after=…)`` to learn only what came since.
+    last_sequence: int
+    #: Metadata messages that do not describe an object.
+    unreadable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BucketStatus:
+    """The stream behind a bucket; sizes in bytes, times in seconds."""
+
+    bucket: str
+    messages: int
+    bytes: int
+    #: -1 is without limit.
+    max_bytes: int
+    last_sequence: int
+    replicas: int
+    storage: str
+    compression: str
+    #: 0 is for ever.
+    max_age: float
+    allow_direct: bool
+    allow_rollup: bool
+    server_url: str
+    server_version: str
+
+
+class ObjectStore:
+    """The objects of ``bucket``."""
+
+    def __init__(self, connection: Connection, bucket: str) -> None:
+        self.bucket = bucket
+        self.names = Names(bucket)
+        self._connection = connection
+
+    async def check(self) -> BucketStatus:
+        """The bucket's state, from its leader.
+
+        Raises ``BucketNotFound``, ``BucketUnusable`` when backups cannot live in it, or what a request raises.
+        """
+        answer = await api_request(self._connection, self.names, "INFO")
+        config, state = _dict(answer.get("config")), _dict(answer.get("state"))
+        status = BucketStatus(
+            bucket=self.bucket,
+            messages=int(state.get("messages", 0)),
+            bytes=int(state.get("bytes", 0)),
+            max_bytes=int(config.get("max_bytes", -1)),
+            last_sequence=int(state.get("last_seq", 0)),
+            replicas=int(config.get("num_replicas", 1)),
+            storage=str(config.get("storage", "")),
+            compression=str(config.get("compression", "none")),
+            max_age=int(config.get("max_age", 0)) / 1e9,
+            allow_direct=bool(config.get("allow_direct", False)),
+            allow_rollup=bool(config.get("allow_rollup_hdrs", False)),
+            server_url=self._connection.connected_url,
+            server_version=self._connection.server_version,
+        )
+        self._require_usable(status)
+        return status
+
+    async def put(
+        self,
+        name: str,
+        data: AsyncIterable[bytes] | bytes,
+        *,
+        headers: Mapping[str, str],
+        replace: bool = False,
+    ) -> ObjectInfo:
+        """Store an object; it exists when this returns, and nothing of it when this raises.
+
+        ``replace`` removes the chunks of an object of the same name afterwards. ``modified`` of the result is the
+        local time. Raises ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
+        ``ServerUnreachable`` when another attempt, with new data, may succeed.
+        """
+        old = await self.info(name) if replace else None
+        info = await Put(self._connection, self.names, name, headers).run(data, replace=replace)
+        if old is not None:
+            await self._purge(self.names.chunks(old.nuid))
+        return info
+
+    async def info(self, name: str) -> ObjectInfo | None:
+        """The object of that name, None if there is none or it was deleted.
+
+        A replica answers, which may lag: do not use it to look for what was just put.
+        """
+        subject = self.names.metadata(name)
+        found: ObjectInfo | None = None
+        with await self._ask(subject, start=1, messages=1) as batch:
+            while (message := await batch.next()) is not None:
+                found = self._decode(message)
+        return None if found is None or found.deleted else found
+
+    async def list(self, *, after: int = 0) -> Listing:
+        """All objects whose metadata was stored after stream sequence ``after``, in stream order."""
+        objects: dict[str, ObjectInfo] = {}
+        unreadable = 0
+        position = last = after
+        while True:
+            with await self._ask(self.names.all_metadata, start=position + 1, messages=PAGE_MESSAGES) as batch:
+                before = position
+                while (message := await batch.next()) is not None:
+                    position = message.sequence
+                    info = self._decode(message)
+                    if info is None:
+                        unreadable += 1
+                    elif info.deleted:
+                        objects.pop(info.name, None)
+                    else:
+                        objects.pop(info.name, None)
+                        objects[info.name] = info
+                assert batch.end is not None
+                if batch.end.pending == 0 or position == before:
+                    last = max(last, position, batch.end.last_sequence)
+                    return Listing(tuple(objects.values()), last, unreadable)
+
+    def read(self, info: ObjectInfo) -> AsyncIterator[bytes]:
+        """The object's bytes, chunk by chunk; ``ObjectCorrupt`` at the end if they are not what was stored.
+
+        Goes on by itself after a lost connection; raises ``RequestFailed`` or ``ServerUnreachable`` when it cannot.
+        """
+        return Reader(self._connection, self.names, info).verified()
+
+    async def read_head(self, info: ObjectInfo, length: int) -> bytes:
+        """The first ``length`` bytes (all of a smaller object), not verified."""
+        head = b""
+        chunks = 0
+        start = 1
+        while len(head) < length and chunks < info.chunks:
+            before = chunks
+            with await self._ask(
+                self.names.chunks(info.nuid), start=start, messages=info.chunks - chunks, max_bytes=length - len(head)
+            ) as batch:
+                while (message := await batch.next()) is not None:
+                    head += message.data
+                    chunks += 1
+                    start = message.sequence + 1
+            if chunks == before:
+                break
+        if len(head) < min(length, info.size):
+            raise Reader(self._connection, self.names, info).corrupt(f"{chunks} of its {info.chunks} chunks exist")
+        return head[:length]
+
+    async def purge(self, info: ObjectInfo) -> None:
+        """Remove an object without a trace; works in a full bucket, and when it is gone already.
+
+        An object that was put under the same name later is left alone.
+        """
+        await self._purge(self.names.metadata(info.name), before=info.sequence + 1)
+        await self._purge(self.names.chunks(info.nuid))
+
+    async def _purge(self, subject: str, *, before: int = 0) -> None:
+        body: dict[str, Any] = {"filter": subject}
+        if before:
+            body["seq"] = before
+        await api_request(self._connection, self.names, "PURGE", body)
+
+    async def _ask(self, subject: str, *, start: int, messages: int, max_bytes: int = PAGE_BYTES) -> Batch:
+        await self._connection.wait_connected(self._connection.server.timeout)
+        return await Batch.ask(
+            self._connection, self.names, subject, start=start, messages=messages, max_bytes=max_bytes
+        )
+
+    def _decode(self, message: Stored) -> ObjectInfo | None:
+        token = message.subject.rpartition(".")[2]
+        try:
+            modified = parse_time(message.time)
+            return decode_metadata(message.data, token=token, modified=modified, sequence=message.sequence)
+        except (MetadataUnreadable, ValueError):
+            return None
+
+    def _require_usable(self, status: BucketStatus) -> None:
+        version = re.match(r"(\d+)\.(\d+)", status.server_version)
+        if version is None or (int(version[1]), int(version[2])) < LEAST_SERVER:
+            raise BucketUnusable(
+                f"nats-server {status.server_version} at {status.server_url} is too old",
+                hint="litefleet needs 2.11 or newer: `ansible-playbook playbooks/upgrade.yml`",
+            )
+        missing = [
+            option
+            for option, there in (("allow_direct", status.allow_direct), ("allow_rollup_hdrs", status.allow_rollup))
+            if not there
+        ]
+        if missing:
+            raise BucketUnusable(
+                f"Bucket `{self.bucket}` on {status.server_url} lacks {' and '.join(f'`{m}`' for m in missing)}",
+                hint="`ansible-playbook playbooks/buckets.yml` sets it, without touching what the bucket holds",
+            )
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,195 @@
+"""Writing one object: chunks in a window, then, only when all of them are acknowledged, the metadata."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from nats.nuid import NUID
+
+from litefleet.errors import BucketFull, BucketUnusable, NatsError, PermissionDenied, RequestFailed
+from litefleet.nats.budget import while_progress
+from litefleet.nats.chunks import chunk_size, recut
+from litefleet.nats.connection import Connection
+from litefleet.nats.exchange import Exchange
+from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request, parse
+from litefleet.nats.metadata import ObjectInfo, encode_digest, encode_metadata
+
+log = logging.getLogger("litefleet.nats")
+
+#: Bytes that may be unacknowledged.
+WINDOW = 16 * 1024 * 1024
+#: Times a stream that is too busy is asked again, and the first pause in seconds.
+BUSY_RETRIES = 6
+BUSY_PAUSE = 0.1
+
+_nuids = NUID()
+
+
+class Put:
+    """One object on its way; use once."""
+
+    def __init__(self, connection: Connection, names: Names, name: str, headers: Mapping[str, str]) -> None:
+        self.nuid = _nuids.next().decode()
+        self._connection = connection
+        self._names = names
+        self._name = name
+        self._headers = dict(headers)
+        self._subject = names.chunks(self.nuid)
+        self._window = WINDOW
+        self._flight: deque[tuple[bytes, Exchange]] = deque()
+        self._in_flight = 0
+        #: What may be in the stream although the put failed.
+        self._traces: list[str] = []
+
+    async def run(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
+        """Write all of it, or leave nothing behind and raise."""
+        try:
+            return await self._write(data, replace)
+        except BaseException:
+            await self._clean_up()
+            raise
+        finally:
+            for _, exchange in self._flight:
+                exchange.close()
+
+    async def _write(self, data: AsyncIterable[bytes] | bytes, replace: bool) -> ObjectInfo:
+        limit = chunk_size(self._connection.max_payload)
+        digest = hashlib.sha256()
+        size = chunks = 0
+        async for chunk in recut(data, limit):
+            digest.update(chunk)
+            size += len(chunk)
+            chunks += 1
+            while self._flight and self._in_flight + len(chunk) > self._window:
+                await self._settle_oldest()
+            self._flight.append((chunk, await self._send(chunk)))
+            self._in_flight += len(chunk)
+        while self._flight:
+            await self._settle_oldest()
+        info = ObjectInfo(
+            name=self._name,
+            nuid=self.nuid,
+            size=size,
+            chunks=chunks,
+            digest=encode_digest(digest.digest()),
+            headers=self._headers,
+            modified=datetime.now(UTC),
+            sequence=0,
+        )
+        body = encode_metadata(info, bucket=self._names.bucket, max_chunk_size=limit)
+        return dataclasses.replace(info, sequence=await self._publish_metadata(body, replace))
+
+    async def _send(self, chunk: bytes) -> Exchange:
+        try:
+            async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
+                await self._connection.writable()
+                self._traces = [self._subject]
+                return await self._connection.send(self._subject, chunk)
+        except TimeoutError:
+            raise self._stalled() from None
+
+    async def _settle_oldest(self) -> None:
+        """Wait for the acknowledgement of the chunk that has waited longest."""
+        chunk, exchange = self._flight[0]
+        try:
+            await self._acknowledged(exchange)
+        except JetStreamRefused as refused:
+            if refused.err_code != TOO_MANY_REQUESTS:
+                raise
+            await self._send_again(refused)
+            return
+        self._flight.popleft()
+        self._in_flight -= len(chunk)
+
+    async def _acknowledged(self, exchange: Exchange) -> int:
+        """The stream sequence of one message."""
+        try:
+            async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
+                with exchange:
+                    reply = await exchange.reply()
+        except TimeoutError:
+            raise self._stalled() from None
+        if reply.status == 503 and not reply.data:
+            # Nothing listens to the subject: STREAM.INFO tells whether it is the bucket that is missing.
+            await api_request(self._connection, self._names, "INFO")
+            raise RequestFailed(
+                f"Nothing on {self._connection.connected_url} stores into bucket `{self._names.bucket}`",
+                hint="its stream has no leader, or other subjects than those of an object store",
+            )
+        answer = parse(reply, self._names, self._connection)
+        sequence = answer.get("seq")
+        if answer.get("stream") != self._names.stream or not isinstance(sequence, int):
+            raise RequestFailed(
+                f"`{exchange.subject}` was stored in stream `{answer.get('stream')}` instead of `{self._names.stream}`",
+                hint="another stream takes the subjects of this bucket",
+            )
+        return sequence
+
+    async def _send_again(self, refused: JetStreamRefused) -> None:
+        """The stream was too busy for the oldest chunk: send what is in flight again, in order, one by one.
+
+        A chunk that was stored after the refused one cannot be taken back: then the object is given up.
+        """
+        for _, exchange in list(self._flight)[1:]:
+            try:
+                await self._acknowledged(exchange)
+            except JetStreamRefused as error:
+                if error.err_code != TOO_MANY_REQUESTS:
+                    raise
+            else:
+                raise refused
+        self._window //= 2
+        while self._flight:
+            chunk, _ = self._flight[0]
+            await self._send_until_taken(chunk)
+            self._flight.popleft()
+            self._in_flight -= len(chunk)
+
+    async def _send_until_taken(self, chunk: bytes) -> None:
+        pause = BUSY_PAUSE
+        for attempt in range(BUSY_RETRIES + 1):
+            await asyncio.sleep(pause)
+            pause *= 2
+            try:
+                await self._acknowledged(await self._send(chunk))
+                return
+            except JetStreamRefused as error:
+                if error.err_code != TOO_MANY_REQUESTS or attempt == BUSY_RETRIES:
+                    raise
+
+    async def _publish_metadata(self, body: bytes, replace: bool) -> int:
+        subject = self._names.metadata(self._name)
+        exchange = await self._connection.send(subject, body, headers={"Nats-Rollup": "sub"})
+        chunks, self._traces = self._traces, []
+        if not replace:
+            # Should no answer come it may be stored nevertheless, and metadata must not outlive its chunks.
+            self._traces = [subject, *chunks]
+        try:
+            return await self._acknowledged(exchange)
+        except (BucketFull, BucketUnusable, JetStreamRefused, PermissionDenied):
+            self._traces = chunks
+            raise
+
+    async def _clean_up(self) -> None:
+        """Remove what was stored; what cannot be removed now is found by ``ObjectStore.sweep``."""
+        if self._traces and not self._connection.is_connected:
+            log.info("no connection to remove the rest of %s with; it stays until the next sweep", self._name)
+            return
+        with suppress(NatsError, TimeoutError):
+            async with asyncio.timeout(self._connection.server.timeout):
+                for subject in self._traces:
+                    await api_request(self._connection, self._names, "PURGE", {"filter": subject})
+
+    def _stalled(self) -> RequestFailed:
+        return RequestFailed(
+            f"{self._connection.connected_url} has not acknowledged a part of `{self._name}` within"
+            f" {self._connection.server.timeout:g} s",
+            hint="the server is overloaded, or its stream has no leader; see its /healthz",
+        )
