@@ -73,7 +73,10 @@ def print_json(value: object) -> None:
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they need to be; headings in bold on a terminal."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [headings, *rows]]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [headings, *rows]
+    ]
     if sys.stdout.isatty():
         lines[0] = f"\033[1m{lines[0]}\033[0m"
     print("\n".join(lines))

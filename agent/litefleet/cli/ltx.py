@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from litefleet.bucket import Catalogue
-from litefleet.cli.common import add_config, add_json, find_target, open_store, option, print_json, print_table, time_text
+from litefleet.cli.common import (
+    add_config,
+    add_json,
+    find_target,
+    open_store,
+    option,
+    print_json,
+    print_table,
+    time_text,
+)
 
 _LEVELS = ["all", *map(str, range(10))]
 
@@ -14,7 +23,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``litefleet ltx``."""
     parser.add_argument("target", metavar="DB_PATH|URL", help="a database of the configuration, or nats://host/BUCKET")
     add_config(parser)
-    option(parser, "level", choices=_LEVELS, default="0", metavar="0..9|all", help="0 (default): as captured; 9: snapshots")
+    option(
+        parser, "level", choices=_LEVELS, default="0", metavar="0..9|all", help="0 (default): as captured; 9: snapshots"
+    )
     add_json(parser)
 
 

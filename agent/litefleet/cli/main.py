@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read the output has enough; nothing is to be said to a closed pipe at exit either.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 141
     return int(code)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Self
 
 from litefleet.cli.common import duration_text, size_text
 
@@ -21,7 +22,7 @@ class Progress:
         self._next = self._began
         self._shown = False
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -36,11 +36,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write to OUT instead of the database's path")
     option(parser, "txid", type=_txid, metavar="HEX", help="exactly this transaction, as `litefleet ltx` prints it")
-    option(parser, "timestamp", type=_timestamp, metavar="TIME", help="the newest state at this time (RFC 3339) or before")
+    option(
+        parser, "timestamp", type=_timestamp, metavar="TIME", help="the newest state at this time (RFC 3339) or before"
+    )
     option(parser, "force", action="store_true", help="replace an existing file")
     option(parser, "if-db-not-exists", action="store_true", help="do nothing, successfully, if the output exists")
     option(parser, "if-replica-exists", action="store_true", help="do nothing, successfully, if there is no backup")
-    option(parser, "integrity-check", choices=["quick", "full"], help="let SQLite check the result before it is put in place")
+    option(
+        parser,
+        "integrity-check",
+        choices=["quick", "full"],
+        help="let SQLite check the result before it is put in place",
+    )
     option(parser, "dry-run", action="store_true", help="show what would be fetched, and stop")
     add_json(parser)
 
@@ -60,9 +67,7 @@ async def run(options: argparse.Namespace) -> int:
         check_free(output, force=options.force)
     async with open_store(replica) as store:
         try:
-            chosen = plan(
-                Catalogue.of((await store.list()).objects), txid=options.txid, timestamp=options.timestamp
-            )
+            chosen = plan(Catalogue.of((await store.list()).objects), txid=options.txid, timestamp=options.timestamp)
         except NoBackup as error:
             if options.if_replica_exists:
                 return _nothing_to_do(options, f"{error.message}; nothing was restored")
@@ -106,13 +111,13 @@ def _nothing_to_do(options: argparse.Namespace, message: str) -> int:
 
 
 def _show_plan(options: argparse.Namespace, chosen: Plan, output: Path) -> None:
-    files = [
-        {"name": file.object.name, "size": file.size, "created": time_text(file.created)} for file in chosen.files
-    ]
+    files = [{"name": file.object.name, "size": file.size, "created": time_text(file.created)} for file in chosen.files]
     if options.json:
         print_json({"output": str(output), "txid": f"{chosen.txid:016x}", "bytes": chosen.size, "files": files})
         return
-    print_table(["file", "size", "created"], [[str(file["name"]), str(file["size"]), str(file["created"])] for file in files])
+    print_table(
+        ["file", "size", "created"], [[str(file["name"]), str(file["size"]), str(file["created"])] for file in files]
+    )
     print(f"\n{len(files)} files, {size_text(chosen.size)}, make {output} at TXID {chosen.txid:016x}")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
@@ -60,16 +59,19 @@ async def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json([asdict(row) for row in rows])
     else:
-        show: Callable[[object], str] = lambda value: "-" if value is None else str(value)
         print_table(
             ["database", "status", "txid", "newest", "lag", "pending", "detail"],
             [
-                [row.database, row.status, show(row.txid), show(row.time),
-                 "-" if row.lag is None else duration_text(row.lag), show(row.pending_bytes), row.detail]
+                [row.database, row.status, _show(row.txid), _show(row.time),
+                 "-" if row.lag is None else duration_text(row.lag), _show(row.pending_bytes), row.detail]
                 for row in rows
             ],
         )  # fmt: skip
     return 0 if all(row.status == "ok" for row in rows) else 1
+
+
+def _show(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 async def _examine(database: Database) -> _Row:

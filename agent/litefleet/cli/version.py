@@ -16,5 +16,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line."""
-    print(f"litefleet {__version__} (SQLite {apsw.sqlite_lib_version()}, nats-py {version('nats-py')}, lz4 {version('lz4')})")
+    parts = f"SQLite {apsw.sqlite_lib_version()}, nats-py {version('nats-py')}, lz4 {version('lz4')}"
+    print(f"litefleet {__version__} ({parts})")
     return 0

@@ -18,7 +18,7 @@ class Worker:
         self._turn = asyncio.Lock()
 
     async def __call__(self, function: Callable[..., T], *args: object) -> T:
-        """The result of ``function(*args)``; a cancelled caller still waits for the call to end, as nothing stops it."""
+        """The result of ``function(*args)``. A cancelled caller still waits for its end: nothing can stop it."""
         async with self._turn:
             call = asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args))
             try:

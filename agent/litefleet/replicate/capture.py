@@ -76,7 +76,9 @@ class Capture:
             raise Discontinuity(lost)
         if index.frames <= start:
             return None
-        found = scan(database.files.read_wal, size, index.salts, start, index.frames, self._max_wal_bytes)
+        found = scan(
+            database.files.read_wal, size, index.salts, start=start, stop=index.frames, max_bytes=self._max_wal_bytes
+        )
         after = Cursor(cursor.txid + 1, index.salts, found.end, found.checksum, found.commit)
         header = self._header(after, after.txid, start, found.end - start)
         # SQLite may grow the file without logging the new pages; a full set of pages needs them all the same.
@@ -90,34 +92,34 @@ class Capture:
 
     def full(self, txid: int) -> Batch:
         """The whole database as level 0 file ``txid``; holds back checkpoints until it is released."""
-        hold = contextlib.ExitStack()
-        with self.database.write_lock():
-            hold.enter_context(self.database.frozen())
-            index = self.database.index()
-        with hold.pop_all() as hold:
+        with contextlib.ExitStack() as hold:
+            with self.database.write_lock():
+                hold.enter_context(self.database.frozen())
+                index = self.database.index()
             cursor, newest = self._whole(txid, index)
             header = self._header(cursor, txid, 0, cursor.frames)
-            return Batch(0, header, cursor, lambda: encode(header, self._all_pages(cursor, newest)), _hold=hold.pop_all())
+            return self._copy(0, header, cursor, newest, hold)
 
     def snapshot(self, cursor: Cursor) -> Batch | None:
         """The whole database at the cursor as a level 9 file; None if commits are waiting to be captured first."""
-        hold = contextlib.ExitStack()
-        with self.database.write_lock():
-            if self.pending(cursor):
-                return None
-            hold.enter_context(self.database.frozen())
-            index = self.database.index()
-        with hold.pop_all() as hold:
+        with contextlib.ExitStack() as hold:
+            with self.database.write_lock():
+                if self.pending(cursor):
+                    return None
+                hold.enter_context(self.database.frozen())
+                index = self.database.index()
             position, newest = self._whole(cursor.txid, index)
             last = max(0, position.frames - 1)
             header = self._header(position, 1, last, position.frames - last)
-            return Batch(
-                SNAPSHOT_LEVEL,
-                header,
-                cursor,
-                lambda: encode(header, self._all_pages(position, newest)),
-                _hold=hold.pop_all(),
-            )
+            return self._copy(SNAPSHOT_LEVEL, header, position, newest, hold)
+
+    def _copy(
+        self, level: int, header: Header, cursor: Cursor, newest: Mapping[int, int], hold: contextlib.ExitStack
+    ) -> Batch:
+        def blocks() -> Iterator[bytes]:
+            return encode(header, self._all_pages(cursor, newest))
+
+        return Batch(level, header, cursor, blocks, _hold=hold.pop_all())
 
     def seal(self, cursor: Cursor) -> tuple[Batch | None, int]:
         """Checkpoint with nothing left behind: under the write lock, capture the tail into memory, then copy.
@@ -141,7 +143,7 @@ class Capture:
         database = self.database
         if not index.frames:
             return Cursor(txid, index.salts, 0, b"", database.pages(index)), {}
-        found = scan(database.files.read_wal, database.page_size, index.salts, 0, index.frames)
+        found = scan(database.files.read_wal, database.page_size, index.salts, start=0, stop=index.frames)
         return Cursor(txid, index.salts, found.end, found.checksum, found.commit), found.newest
 
     def _header(self, cursor: Cursor, min_txid: int, start: int, frames: int) -> Header:

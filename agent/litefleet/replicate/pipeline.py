@@ -51,7 +51,8 @@ class Pipeline:
         if self._cursor is not None:
             log.info("%s: goes on from TXID %016x", self._path, self.acknowledged)
         elif catalogue.files:
-            log.info("%s: full copy follows TXID %016x, as its WAL is not known to go on from there", self._path, self.acknowledged)  # fmt: skip
+            reason = "its WAL is not known to go on from there"
+            log.info("%s: full copy follows TXID %016x: %s", self._path, self.acknowledged, reason)
         else:
             log.info("%s: first full copy, as the bucket is empty", self._path)
 

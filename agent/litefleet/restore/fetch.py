@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
 
 from litefleet.bucket import LTXFile
 from litefleet.nats.objects import ObjectStore
 
 #: Objects up to this size are fetched whole, this many at once: at most 64 MiB are held.
 _SMALL, _AHEAD = 1 << 20, 64
-#: Takes a file, its next block, and whether that is the last one.
-Sink = Callable[[LTXFile, bytes, bool], Awaitable[None]]
+
+
+class Sink(Protocol):
+    """Takes a file, its next block, and whether that is the last one."""
+
+    def __call__(self, file: LTXFile, block: bytes, *, last: bool) -> Awaitable[None]:
+        """Return when it is ready for more."""
 
 
 async def fetch(store: ObjectStore, files: Sequence[LTXFile], sink: Sink) -> None:
@@ -28,11 +34,11 @@ async def fetch(store: ObjectStore, files: Sequence[LTXFile], sink: Sink) -> Non
         for file in files:
             more()
             if file.size <= _SMALL:
-                await sink(file, await ahead.popleft(), True)
+                await sink(file, await ahead.popleft(), last=True)
                 continue
             async for block in store.read(file.object):
-                await sink(file, block, False)
-            await sink(file, b"", True)
+                await sink(file, block, last=False)
+            await sink(file, b"", last=True)
 
 
 async def _whole(store: ObjectStore, file: LTXFile) -> bytes:

@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import apsw
 
@@ -41,7 +42,7 @@ class Output:
         self._decoder: Decoder | None = None
         self._header: Header | None = None
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> Self:
         try:
             self._file = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
@@ -68,7 +69,9 @@ class Output:
             for number, page in decoder.feed(block):
                 os.pwrite(self._file, page, (number - 1) * len(page))
         except OSError as error:
-            raise RestoreError(f"Cannot write {self._temporary}: {error.strerror}", hint="make room and try again") from None
+            raise RestoreError(
+                f"Cannot write {self._temporary}: {error.strerror}", hint="make room and try again"
+            ) from None
         if last:
             self._accept(decoder.close(), name)
             self._decoder = None
@@ -132,5 +135,3 @@ class Output:
 
 def _uri(path: Path) -> str:
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-

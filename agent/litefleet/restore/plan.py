@@ -42,14 +42,17 @@ def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime |
     chain = _chain(usable)
     reached = chain[-1].max_txid if chain else 0
     if txid is not None and reached != txid:
-        raise NoBackup(f"TXID {txid:016x} cannot be restored: {_neighbours(catalogue, txid)}", hint="`litefleet ltx --level all` lists what there is")
+        raise NoBackup(
+            f"TXID {txid:016x} cannot be restored: {_neighbours(catalogue, txid)}",
+            hint="`litefleet ltx --level all` lists what there is",
+        )
     if not chain:
         raise NoBackup(_nothing(catalogue, timestamp))
     beyond = [file for file in usable if file.max_txid > reached]
     if beyond:
         first = min(beyond, key=lambda file: file.min_txid)
         raise NoBackup(
-            f"TXID {reached + 1:016x} is missing: the files from {first.min_txid:016x} on do not connect to those before",
+            f"TXID {reached + 1:016x} is missing: the files from {first.min_txid:016x} on connect to nothing",
             hint=f"`--txid {reached:016x}` restores the state before the gap",
         )
     return Plan(tuple(chain))
@@ -96,10 +99,7 @@ def _nothing(catalogue: Catalogue, timestamp: datetime | None) -> str:
     if timestamp is None:
         return "The bucket holds changes, but no full copy to apply them to"
     oldest = min(file.created for file in catalogue.files)
-    return (
-        f"Nothing can be restored at {_text(timestamp)}: "
-        f"the oldest file is of {_text(oldest)}"
-    )
+    return f"Nothing can be restored at {_text(timestamp)}: the oldest file is of {_text(oldest)}"
 
 
 def _text(moment: datetime) -> str:

@@ -36,7 +36,7 @@ async def restore(
     *,
     force: bool = False,
     integrity_check: str | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Restored:
     """Make the planned database at ``path``; it appears there whole and checked, or not at all.
 
@@ -48,11 +48,12 @@ async def restore(
     try:
         done = 0
 
-        async def take(file: LTXFile, block: bytes, last: bool) -> None:
+        async def take(file: LTXFile, block: bytes, *, last: bool) -> None:
             nonlocal done
             await asyncio.to_thread(output.apply, file.object.name, block, last=last)
             done += len(block)
-            progress(done, plan.size)
+            if progress is not None:
+                progress(done, plan.size)
 
         try:
             await fetch(store, plan.files, take)

@@ -91,9 +91,7 @@ async def _replicators(settings: Settings) -> AsyncIterator[list[DatabaseReplica
             store = ObjectStore(connections[server], database.replica.bucket)
             await store.check()
             replicators.append(
-                DatabaseReplicator(
-                    database, store, watcher, executor, snapshot_interval=settings.snapshot_interval
-                )
+                DatabaseReplicator(database, store, watcher, executor, snapshot_interval=settings.snapshot_interval)
             )
         yield replicators
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import apsw
 
@@ -53,7 +54,7 @@ class LiveDatabase:
         self.page_size = self._page_size(self._pinned)
         self.pin = self._note_pin()
 
-    def __enter__(self) -> LiveDatabase:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -104,7 +105,7 @@ class LiveDatabase:
         return index.pages or self.files.main_size() // self.page_size
 
     def checkpoint(self) -> None:
-        """A passive checkpoint, as far as other readers let it; only inside ``write_lock``, with everything captured."""
+        """Checkpoint passively, as far as readers let it; only inside ``write_lock``, with everything captured."""
         assert self._pinned is not None
         try:
             self._pinned.execute("COMMIT")
@@ -147,7 +148,7 @@ class LiveDatabase:
         connection.execute("SELECT count(*) FROM sqlite_schema").get  # noqa: B018  the first read takes the lock
 
     def _note_pin(self) -> Pin:
-        # Read after the transaction began: commits in between make the pin look newer than it is, which is only stricter.
+        # Read after the transaction began: commits in between make the pin look newer than it is. That is stricter.
         index = self.files.index()
         return Pin(index.salts, index.frames)
 
@@ -155,16 +156,17 @@ class LiveDatabase:
         if isinstance(error, apsw.BusyError | apsw.LockedError):
             failure = DatabaseError(
                 f"Database {self.path} is locked by another program",
-                hint="the application holds the write lock for longer than `busy-timeout`, or uses locking_mode=exclusive",
+                hint="the application holds the lock for longer than `busy-timeout`, or uses locking_mode=exclusive",
             )
             failure.retryable = True
             return failure
         if isinstance(error, apsw.NotADBError | apsw.CorruptError):
-            return DatabaseError(f"Database {self.path} is damaged: {error}", hint="`litefleet restore` brings a copy back")
+            return DatabaseError(
+                f"Database {self.path} is damaged: {error}", hint="`litefleet restore` brings a copy back"
+            )
         if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | PermissionError):
             return DatabaseError(
                 f"Database {self.path} cannot be written: {error}",
                 hint="the agent needs write access to the database and its directory, for the WAL's lock file",
             )
         return DatabaseError(f"Database {self.path}: {error}")
-

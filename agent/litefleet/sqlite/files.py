@@ -74,7 +74,9 @@ class DatabaseFiles:
             index = WalIndex.parse(os.pread(self._index, INDEX_SIZE, 0))
             if index is not None:
                 return index
-        raise WALError(f"WAL index of {self.path} is never consistent", hint="is another program writing to the -shm file?")
+        raise WALError(
+            f"WAL index of {self.path} is never consistent", hint="is another program writing to the -shm file?"
+        )
 
     def main_size(self) -> int:
         """Length of the database file in bytes."""

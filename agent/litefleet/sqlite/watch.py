@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from inotify_simple import INotify, flags
 
@@ -25,11 +26,13 @@ class Watcher:
         self._inotify: INotify | None = None
         self._events: dict[int, set[asyncio.Event]] = {}
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         try:
             self._inotify = INotify(nonblocking=True)
         except OSError as error:
-            log.warning("No file notification (%s): watching by polling; raise fs.inotify.max_user_instances", error.strerror)
+            log.warning(
+                "No file notification (%s): watching by polling; raise fs.inotify.max_user_instances", error.strerror
+            )
             return self
         asyncio.get_running_loop().add_reader(self._inotify.fd, self._drain)
         return self

@@ -48,7 +48,7 @@ class Scan:
 
 
 def scan(
-    read: Callable[[int, int], bytes], page_size: int, salts: bytes, start: int, stop: int, max_bytes: int = 0
+    read: Callable[[int, int], bytes], page_size: int, salts: bytes, *, start: int, stop: int, max_bytes: int = 0
 ) -> Scan:
     """Walk frames ``start`` to ``stop`` (exclusive, a commit boundary) and map each page to its newest frame.
 
