@@ -77,7 +77,7 @@ def act(args: argparse.Namespace) -> None:
     elif args.verb == "down":
         fleet.down()
     elif args.verb == "list":
-        show(fleet, args.json)
+        show(fleet, as_json=args.json)
     elif args.verb == "ssh-config":
         fleet.network  # noqa: B018  a fleet that is not up has none
         print(fleet.ssh_config)
@@ -89,7 +89,7 @@ def act(args: argparse.Namespace) -> None:
         fleet.each(lambda host, _: getattr(host, args.verb)(), args.hosts)
 
 
-def show(fleet: Fleet, as_json: bool) -> None:
+def show(fleet: Fleet, *, as_json: bool) -> None:
     """The table of hosts."""
     rows = [dataclasses.asdict(status) for status in fleet.status()]
     if as_json:
@@ -128,7 +128,7 @@ def execute(fleet: Fleet, args: argparse.Namespace) -> None:
     else:
         command = fleet.network.inside(*words)
     sys.stdout.flush()
-    os.execvpe(command[0], command, {**os.environ, "PATH": PATH})
+    os.execvpe(command[0], command, {**os.environ, "PATH": PATH})  # noqa: S606
 
 
 def main() -> int:

@@ -46,11 +46,18 @@ class Cgroups:
             (directory / "cgroup.kill").write_text("1")
         until(lambda: not any("populated 1" in _events(d) for d in self._unified()), 30, "the end of all processes")
 
-    def freeze(self, frozen: bool) -> None:
-        """Stop, or go on with, every process of the host."""
+    def freeze(self) -> None:
+        """Stop every process of the host."""
+        self._freeze(1)
+
+    def thaw(self) -> None:
+        """Go on with every process of the host."""
+        self._freeze(0)
+
+    def _freeze(self, frozen: int) -> None:
         for directory in self._unified():
-            (directory / "cgroup.freeze").write_text(str(int(frozen)))
-        state = f"frozen {int(frozen)}"
+            (directory / "cgroup.freeze").write_text(str(frozen))
+        state = f"frozen {frozen}"
         until(lambda: all(state in _events(d) for d in self._unified()), 10, state)
 
     @property
@@ -104,7 +111,7 @@ def _events(directory: Path) -> str:
 def _removed(top: Path) -> bool:
     for directory, _, _ in os.walk(top, topdown=False):
         try:
-            os.rmdir(directory)
+            Path(directory).rmdir()
         except FileNotFoundError:
             continue
         except OSError:  # busy: a process is not quite gone

@@ -65,8 +65,10 @@ class Disk:
         self._leave_loop_device()
 
     def _leave_loop_device(self) -> None:
-        """Where another mount namespace still holds the old mount, go on with a copy: mounting the same file again
-        would bring the old mount back, after a power loss a dead one."""
+        """Go on with a copy of the image where another mount namespace still holds the old mount.
+
+        Mounting the same file again would bring the old mount back, after a power loss a dead one.
+        """
         try:
             until(lambda: not self._attached(), 1, "detaching")
         except HostsError:

@@ -125,10 +125,10 @@ class Fleet:
             raise HostsError("\n".join(str(error) for error in errors))
 
     def net(
-        self, words: Sequence[str], *, input: str = "", check: bool = True, timeout: float = 60.0
+        self, words: Sequence[str], *, stdin: str = "", check: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of this machine in the fleet's network, with the address 10.77.SUBNET.1."""
-        done = attempt(self.network.inside(*words), text=input, timeout=timeout)
+        done = attempt(self.network.inside(*words), text=stdin, timeout=timeout)
         return checked(done, shlex.join(words)) if check else done
 
     def down(self) -> None:

@@ -102,18 +102,18 @@ class Host:
         return ["nsenter", "--target", str(leader), "--all", "--", *unit]
 
     def run(
-        self, words: Sequence[str], *, input: str = "", check: bool = True, timeout: float = 60.0
+        self, words: Sequence[str], *, stdin: str = "", check: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on the host. With ``check`` a failing one raises :class:`HostsError`."""
-        done = attempt(self.command(words), text=input, timeout=timeout)
+        done = attempt(self.command(words), text=stdin, timeout=timeout)
         return checked(done, f"{self.name}: {shlex.join(words)}") if check else done
 
     def ssh(
-        self, words: Sequence[str], *, input: str = "", check: bool = True, timeout: float = 60.0
+        self, words: Sequence[str], *, stdin: str = "", check: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run a command over SSH; like any ssh, the words are joined for the host's shell."""
         command = ["ssh", "-F", str(connect.config_path(self._fleet)), self.name, "--", *words]
-        done = attempt(command, text=input, timeout=timeout)
+        done = attempt(command, text=stdin, timeout=timeout)
         return checked(done, f"{self.name}: ssh {shlex.join(words)}") if check else done
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ class Host:
             if self._supervisor() is None:
                 self._boot()
             elif self.frozen:
-                self._cgroups.freeze(False)
+                self._cgroups.thaw()
         self.wait(timeout, cancelled=cancelled)
 
     def stop(self, timeout: float = 60.0) -> None:
@@ -132,7 +132,7 @@ class Host:
         with locked(self.directory):
             if (supervisor := self._supervisor()) is not None:
                 if self.frozen:
-                    self._cgroups.freeze(False)
+                    self._cgroups.thaw()
                 if (nspawn := child_of(supervisor)) is not None:
                     os.kill(nspawn, signal.SIGTERM)
                 try:
@@ -148,8 +148,11 @@ class Host:
         self.start()
 
     def kill(self) -> None:
-        """Power loss: the network falls silent (no FIN, no RST), all processes end at once, and of the disk only
-        what the file system had sent to it stays."""
+        """Power loss.
+
+        The network falls silent (no FIN, no RST), all processes end at once, and of the disk only what the file
+        system had sent to it stays.
+        """
         with locked(self.directory):
             self._lose_power()
 
@@ -194,22 +197,22 @@ class Host:
     def cut(self) -> None:
         """Pull the network cable; it stays pulled over restarts."""
         self._cut_mark.touch()
-        self._network.link(self.record.number, up=False)
+        self._network.pull(self.record.number)
 
     def heal(self) -> None:
         """Plug the network cable back in."""
         self._cut_mark.unlink(missing_ok=True)
-        self._network.link(self.record.number, up=True)
+        self._network.plug(self.record.number)
 
     def freeze(self) -> None:
         """Hang: connections stay open and nothing answers."""
         if self._supervisor() is None:
             raise HostsError(f"{self.name} is not running: start it")
-        self._cgroups.freeze(True)
+        self._cgroups.freeze()
 
     def thaw(self) -> None:
         """Go on after :meth:`freeze`."""
-        self._cgroups.freeze(False)
+        self._cgroups.thaw()
 
     def delay(self, milliseconds: float, jitter: float = 0.0, loss: float = 0.0) -> None:
         """Hold each frame for this long, in each direction, plus or minus ``jitter``; lose ``loss`` percent of them."""
@@ -241,7 +244,8 @@ class Host:
         self._disk.mount()
         self._prepare_files()
         self._network.attach(self.name, self.record.number)
-        self._network.link(self.record.number, up=not self._cut_mark.exists())
+        if not self._cut_mark.exists():
+            self._network.plug(self.record.number)
         prefix, groups = self._cgroups.prepare()
         nspawn = [
             "systemd-nspawn",
@@ -257,7 +261,8 @@ class Host:
             "--resolv-conf=off",
             "--timezone=off",
             "--link-journal=no",
-            "--capability=CAP_NET_ADMIN",
+            "--capability=CAP_NET_ADMIN,CAP_BPF,CAP_PERFMON",
+            "--system-call-filter=bpf",
             image.INIT_PATH,
         ]
         supervisor = [*prefix, "sh", "-c", ENTER + _SUPERVISOR, "supervisor", *nspawn]
@@ -287,8 +292,8 @@ class Host:
 
     def _lose_power(self) -> None:
         if self._supervisor() is not None:
-            self._network.link(self.record.number, up=False)
-            self._cgroups.freeze(True)  # none of its processes shall see the disk fail
+            self._network.pull(self.record.number)
+            self._cgroups.freeze()  # none of its processes shall see the disk fail
         self._disk.lose_power()
         self._off()
 

@@ -40,9 +40,9 @@ class Direction:
 
     def take(self, frame: bytes, now: float) -> None:
         """Hold a frame, or lose it."""
-        if random.random() < self._loss or len(self._held) >= _QUEUE:
+        if random.random() < self._loss or len(self._held) >= _QUEUE:  # noqa: S311
             return
-        due = now + self._delay + random.uniform(-self._jitter, self._jitter)
+        due = now + self._delay + random.uniform(-self._jitter, self._jitter)  # noqa: S311
         if self._held:
             due = max(due, self._held[-1][0])
         self._held.append((due, frame))

@@ -68,9 +68,13 @@ class Network:
         run("ip", "-n", namespace, "-batch", "-", text="\n".join(commands))
         self._ip(f"link set {port(number)} master {BRIDGE}")
 
-    def link(self, number: int, up: bool) -> None:
-        """Plug or pull a host's cable."""
-        self._ip(f"link set {port(number)} {'up' if up else 'down'}")
+    def plug(self, number: int) -> None:
+        """Plug a host's cable in."""
+        self._ip(f"link set {port(number)} up")
+
+    def pull(self, number: int) -> None:
+        """Pull a host's cable."""
+        self._ip(f"link set {port(number)} down")
 
     def divert(self, number: int, tap: str) -> None:
         """Let what is behind ``tap`` carry the host's frames to and from the bridge."""

@@ -101,10 +101,9 @@ def locked(directory: Path) -> Iterator[None]:
             continue
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            with contextlib.suppress(FileNotFoundError):
-                if os.stat(directory).st_ino == os.fstat(fd).st_ino:
-                    yield
-                    return
+            if directory.is_dir() and directory.stat().st_ino == os.fstat(fd).st_ino:
+                yield
+                return
         finally:
             os.close(fd)
 
