@@ -1,0 +1,57 @@
+"""One systemd unit, asked and told through systemctl. For this collection's own plugins only."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+_PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic,MainPID"
+
+
+class Unit:
+    """A unit on this host."""
+
+    def __init__(self, module: Any, name: str) -> None:
+        self.module = module
+        self.name = name
+        self.systemctl = module.get_bin_path("systemctl", True)
+
+    def show(self) -> dict[str, str]:
+        """The unit's properties; of a unit that is not there LoadState is ``not-found``."""
+        _, out, _ = self.module.run_command([self.systemctl, "show", f"--property={_PROPERTIES}", self.name])
+        return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
+
+    def run(self, verb: str) -> None:
+        """``systemctl VERB UNIT``; a failure ends the module with the unit's last log lines."""
+        target = [] if verb == "daemon-reload" else [self.name]
+        code, _, err = self.module.run_command([self.systemctl, verb, *target])
+        if code:
+            self.fail(f"`systemctl {' '.join([verb, *target])}` failed: {err.strip()}")
+
+    def fail(self, message: str) -> None:
+        """End the module with a message and the unit's last log lines."""
+        command = ["journalctl", "--unit", self.name, "--lines=20", "--no-pager", "--output=cat"]
+        _, log, _ = self.module.run_command(command)
+        self.module.fail_json(msg=f"{message}\nThe last lines of {self.name}:\n{log.strip() or '(none)'}")
+
+
+def active_since(properties: dict[str, str]) -> float | None:
+    """When the unit became active, in seconds of the wall clock; None if it is not active."""
+    if properties.get("ActiveState") not in ("active", "reloading"):
+        return None
+    monotonic = int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + monotonic
+
+
+def newer_than(paths: list[str], moment: float) -> list[str]:
+    """Those of the paths (links as links, too) that changed after ``moment``."""
+    found = []
+    for path in paths:
+        try:
+            changed = max(os.lstat(path).st_ctime, os.stat(path).st_mtime)
+        except FileNotFoundError:
+            continue
+        if changed > moment:
+            found.append(path)
+    return found

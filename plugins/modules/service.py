@@ -1,0 +1,125 @@
+#!/usr/bin/python
+"""A systemd unit that runs with what is on the disk."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: service
+short_description: A systemd unit is enabled, running, and started after its files changed
+version_added: 0.1.0
+description:
+  - Reloads systemd's own configuration when it must, enables and starts the unit, and restarts it if one of
+    O(restart_for) changed after it became active. Because this looks at the state and not at what an earlier task
+    reported, a run that was interrupted between a change and its restart is made good by the next one.
+  - In check mode a unit that is not installed yet would be started; C(ansible.builtin.systemd_service) fails there.
+options:
+  name:
+    description: The unit.
+    type: str
+    required: true
+  state:
+    description: C(started) also restarts for O(restart_for).
+    type: str
+    choices: [started, stopped]
+    default: started
+  restart_for:
+    description: Paths of files that the service reads only when it starts.
+    type: list
+    elements: path
+    default: []
+attributes:
+  check_mode:
+    description: Nothing is done.
+    support: full
+  diff_mode:
+    description: State before and after.
+    support: full
+author: litefleet maintainers
+"""
+
+EXAMPLES = r"""
+- name: Start the agent
+  litefleet.backup.service:
+    name: litefleet.service
+    restart_for: [/etc/litefleet/litefleet.yml]
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or would be, in order.
+  returned: always
+  type: list
+  elements: str
+reasons:
+  description: Paths that made a restart necessary.
+  returned: always
+  type: list
+  elements: str
+"""
+
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.litefleet.backup.plugins.module_utils import _systemd
+
+
+def plan(properties: dict[str, str], state: str, paths: list[str]) -> tuple[list[str], list[str]]:
+    """The systemctl verbs that are needed, and the paths that make a restart necessary."""
+    since = _systemd.active_since(properties)
+    running = since is not None or properties.get("ActiveState") == "activating"
+    if state == "stopped":
+        return (["stop"] if running else []), []
+    verbs = []
+    if properties.get("NeedDaemonReload") == "yes":
+        verbs.append("daemon-reload")
+    if properties.get("UnitFileState") not in ("enabled", "static"):
+        verbs.append("enable")
+    reasons = _systemd.newer_than(paths, since if since is not None else time.time())
+    if since is None:
+        # A unit that is still starting, or failing again and again, may do so with what was there before.
+        verbs.append("restart" if running else "start")
+    elif reasons:
+        verbs.append("restart")
+    return verbs, reasons
+
+
+def main() -> None:
+    """The module's entry."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "restart_for": {"type": "list", "elements": "path", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    unit = _systemd.Unit(module, module.params["name"])
+    before = unit.show()
+    if before.get("LoadState") == "not-found" and not module.check_mode and module.params["state"] == "started":
+        unit.run("daemon-reload")  # the unit's file may have come after systemd last looked
+        before = unit.show()
+        if before.get("LoadState") == "not-found":
+            module.fail_json(msg=f"There is no unit {unit.name} on this host; run the role that installs it")
+    verbs, reasons = plan(before, module.params["state"], module.params["restart_for"])
+    after = before.get("ActiveState", "inactive")
+    if not module.check_mode:
+        for verb in verbs:
+            unit.run(verb)
+        after = unit.show().get("ActiveState", "")
+        if module.params["state"] == "started" and after != "active":
+            unit.fail(f"{unit.name} is {after} after `systemctl {verbs[-1] if verbs else 'show'}`")
+    module.exit_json(
+        changed=bool(verbs),
+        actions=verbs,
+        reasons=reasons,
+        diff={
+            "before": f"{unit.name}: {before.get('ActiveState', 'inactive')}\n",
+            "after": f"{unit.name}: {', '.join(verbs)}{' for ' + ', '.join(reasons) if reasons else ''}\n",
+        }
+        if verbs
+        else {"before": "", "after": ""},
+    )
+
+
+if __name__ == "__main__":
+    main()
