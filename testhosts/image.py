@@ -7,9 +7,10 @@ import hashlib
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
-from testhosts.system import IMAGES, HostsError, Unprepared, locked, mounts_below, run
+from testhosts.system import IMAGES, HostsError, Unprepared, attempt, checked, locked, mounts_below, run, until
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -80,7 +81,10 @@ def build(suite: str = SUITE) -> Path:
 
 def _bootstrap(suite: str, target: Path) -> None:
     print(f"building the base image of {suite} (about half a minute)", file=sys.stderr)
-    run(
+    # Its processes form a namespace that ends with this process: an aborted build writes no further.
+    command = [
+        *("setpriv", "--pdeathsig=KILL", "--"),
+        *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation=slave", "--"),
         "mmdebstrap",
         "--quiet",
         "--mode=root",
@@ -90,9 +94,9 @@ def _bootstrap(suite: str, target: Path) -> None:
         *(f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in ("doc", "man", "locale")),
         f"--include={','.join(PACKAGES)}",
         suite,
-        target,
-        timeout=BUILD_SECONDS,
-    )
+        str(target),
+    ]
+    checked(attempt(command, timeout=BUILD_SECONDS), f"mmdebstrap for {suite}")
 
 
 def _adapt(root: Path) -> None:
@@ -113,4 +117,9 @@ def _remove(directory: Path) -> None:
     for point in mounts_below(directory):
         with contextlib.suppress(HostsError):
             run("umount", "--lazy", point)
+    until(partial(_removed, directory), 30, f"removal of {directory}")
+
+
+def _removed(directory: Path) -> bool:
     shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()

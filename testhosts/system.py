@@ -27,7 +27,9 @@ PACKAGE_OF = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "setsid": "util-linux",
+    "unshare": "util-linux",
     "mount": "mount",
     "mkfs.ext4": "e2fsprogs",
 }
