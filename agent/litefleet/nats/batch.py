@@ -10,7 +10,8 @@ from typing import Any, Self
 
 from litefleet.errors import NatsError, RequestFailed
 from litefleet.nats.budget import while_progress
-from litefleet.nats.connection import Connection, no_responders
+from litefleet.nats.causes import no_responders
+from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Exchange, Reply
 from litefleet.nats.jetstream import Names
 

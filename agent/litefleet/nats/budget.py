@@ -28,6 +28,7 @@ class ByteBudget:
         return amount
 
     def give(self, amount: int) -> None:
+        """Return what ``take`` returned."""
         self._free += amount
         self._given.set()
 

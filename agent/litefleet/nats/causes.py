@@ -9,9 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nats import errors as nats_errors
+from nats.aio.errors import ErrStaleConnection
 
 from litefleet.config.settings import Server
-from litefleet.errors import AuthenticationFailed, NatsError, ServerUnreachable, TLSFailed
+from litefleet.errors import (
+    AuthenticationFailed,
+    NatsError,
+    PermissionDenied,
+    RequestFailed,
+    ServerUnreachable,
+    TLSFailed,
+)
 from litefleet.nats.credentials import LoginFileBroken, describe
 from litefleet.nats.wire import LinkClosed, PlaintextRefused, ServerSays
 
@@ -23,21 +31,11 @@ REACH_HINT = "check that nats-server is running, that a firewall lets its port (
 
 def explain(cause: BaseException | None, url: str, server: Server) -> NatsError:
     """The error for one attempt at one server."""
-    if isinstance(cause, NatsError):
-        return cause
-    if isinstance(cause, LoginFileBroken) and isinstance(cause.error, NatsError):
+    if isinstance(cause, LoginFileBroken):
         return cause.error
-    if isinstance(cause, PlaintextRefused):
-        return TLSFailed(
-            f"TLS handshake failed: {url} does not encrypt, and `tls: true` is set; nothing was sent to it",
-            hint="give nats-server a `tls` block, or remove `tls` from the replica",
-        )
-    if isinstance(cause, LinkClosed) and cause.wants_certificate:
-        return TLSFailed(
-            f"TLS handshake failed: {url} asks clients for a certificate",
-            hint="turn `verify` off in the `tls` block of nats-server",
-        )
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(cause, ssl.SSLError | PlaintextRefused) or (
+        isinstance(cause, LinkClosed) and cause.wants_certificate
+    ):
         return _tls_error(cause, url, server)
     if (words := _server_words(cause)) is not None:
         return _refusal(words, url, server)
@@ -58,24 +56,44 @@ def combine(failures: Sequence[tuple[str, NatsError]]) -> NatsError:
 
 def reason(cause: BaseException | None) -> str:
     """A cause in a few words, for logs and messages."""
-    text = str(cause) if cause is not None else ""
-    if isinstance(cause, socket.gaierror):
-        return "the host name cannot be resolved"
-    if isinstance(cause, ConnectionRefusedError) or "[Errno 111]" in text:
+    if cause is None:
+        return "no cause is known"
+    text = str(cause)
+    if "[Errno 111]" in text:  # in whatever asyncio wraps it when a name has several addresses
         return "Connection refused"
-    if isinstance(cause, nats_errors.StaleConnectionError) or type(cause).__name__ == "ErrStaleConnection":
-        return "the server stopped answering"
-    if isinstance(cause, TimeoutError):
-        return "no answer in time"
-    if isinstance(cause, nats_errors.UnexpectedEOF | LinkClosed):
-        return "the server closed the connection"
-    if isinstance(cause, nats_errors.NoServersError) or cause is None:
-        return "no server left to try"
-    if "expecting INFO" in text or "info message" in text:
+    if "expecting INFO" in text or "info message" in text or isinstance(cause, ValueError):
         return "what answers there is not a NATS server"
+    for kinds, words in _WORDS:
+        if isinstance(cause, kinds):
+            return words
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return text.removeprefix("nats: ").strip("'") or type(cause).__name__
+
+
+_WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+    (socket.gaierror, "the host name cannot be resolved"),
+    ((nats_errors.StaleConnectionError, ErrStaleConnection), "the server stopped answering"),
+    (TimeoutError, "no answer in time"),
+    ((nats_errors.UnexpectedEOF, LinkClosed), "the server closed the connection"),
+    (nats_errors.NoServersError, "no server left to try"),
+)
+
+
+def denied(action: str, subject: str, url: str) -> PermissionDenied:
+    """The error for a subject the user has no right to."""
+    return PermissionDenied(
+        f"Permission denied: the user may not {action} `{subject}` on {url}",
+        hint="grant it, for example with `ansible-playbook playbooks/nats.yml`; docs/security.md lists what is needed",
+    )
+
+
+def no_responders(subject: str, url: str) -> RequestFailed:
+    """The error for a request that nothing on the server listens to."""
+    return RequestFailed(
+        f"Nothing on {url} answers `{subject}`",
+        hint="JetStream is not enabled for this account, or the stream has no leader or no direct access",
+    )
 
 
 def _server_words(cause: BaseException | None) -> str | None:
@@ -116,28 +134,39 @@ def _login_hint(server: Server) -> str:
     return "the server wants a login: set `username` and `password`, `token`, `nkey` or `creds`"
 
 
-def _tls_error(cause: ssl.SSLError, url: str, server: Server) -> NatsError:
-    start = f"TLS handshake failed with {url}: "
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        if cause.verify_code == EXPIRED:
-            return TLSFailed(
-                start + "the server's certificate has expired",
-                hint="renew it, for example with `ansible-playbook playbooks/rotate_tls.yml`",
-            )
-        if cause.verify_code == NOT_YET_VALID:
-            return TLSFailed(start + "the server's certificate is not valid yet", hint="check the clocks of both hosts")
-        if cause.verify_code in (NAME_DIFFERS, ADDRESS_DIFFERS):
-            return TLSFailed(
-                start + "the server's certificate is for another host name",
-                hint="use the name of the certificate in the URL, or issue one that names this host",
-            )
-        return TLSFailed(
-            start + f"the server's certificate is not trusted ({cause.verify_message})",
-            hint="set `root-cas` to the CA that signed it; " + _cas(server),
+def _tls_error(cause: ssl.SSLError | PlaintextRefused | LinkClosed, url: str, server: Server) -> TLSFailed:
+    if isinstance(cause, PlaintextRefused):
+        what = "the server does not encrypt although `tls` is set; nothing was sent to it"
+        hint = "give nats-server a `tls` block, or remove `tls` from the replica"
+    elif isinstance(cause, LinkClosed):
+        what = "the server asks clients for a certificate"
+        hint = "turn `verify` off in the `tls` block of nats-server"
+    elif isinstance(cause, ssl.SSLCertVerificationError):
+        what, hint = _distrust(cause, server)
+    else:
+        what = (cause.reason or str(cause)).replace("_", " ").lower()
+        hint = "check that the `tls` blocks of both sides fit together"
+    return TLSFailed(f"TLS handshake failed with {url}: {what}", hint=hint)
+
+
+def _distrust(cause: ssl.SSLCertVerificationError, server: Server) -> tuple[str, str]:
+    """What is wrong with a certificate, and what to do."""
+    code = cause.verify_code
+    if code == EXPIRED:
+        return (
+            "the server's certificate has expired",
+            "renew it, for example with `ansible-playbook playbooks/rotate_tls.yml`",
         )
-    return TLSFailed(
-        start + (cause.reason or str(cause)).replace("_", " ").lower(),
-        hint="check that the `tls` blocks of both sides fit together",
+    if code == NOT_YET_VALID:
+        return "the server's certificate is not valid yet", "check the clocks of both hosts"
+    if code in (NAME_DIFFERS, ADDRESS_DIFFERS):
+        return (
+            "the server's certificate is for another host name",
+            "use a name of the certificate in the URL, or issue one that names this host",
+        )
+    return (
+        f"the server's certificate is not trusted ({cause.verify_message})",
+        f"set `root-cas` to the CA that signed it; {_cas(server)}",
     )
 
 

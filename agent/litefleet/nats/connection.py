@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import random
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 from nats import errors as nats_errors
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from litefleet.config.settings import Server
-from litefleet.errors import NatsError, PermissionDenied, RequestFailed, ServerUnreachable
+from litefleet.errors import NatsError, RequestFailed, ServerUnreachable
 from litefleet.nats.budget import ByteBudget
-from litefleet.nats.causes import combine, explain, reason
-from litefleet.nats.credentials import login_options
+from litefleet.nats.causes import denied, explain, no_responders, reason
+from litefleet.nats.dial import Callbacks, dial, hang_up
 from litefleet.nats.exchange import Exchange, Reply
-from litefleet.nats.tls import make_context
-from litefleet.nats.wire import CLOSE_GRACE, WireClient
+from litefleet.nats.wire import WireClient
 
 log = logging.getLogger("litefleet.nats")
 
@@ -31,7 +29,6 @@ log = logging.getLogger("litefleet.nats")
 BACKLOG_LIMIT = 256 * 1024
 #: Bytes that all readers of a connection together may have asked for; the server cuts clients off at 64 MiB.
 READ_BUDGET = 32 * 1024 * 1024
-PING_INTERVAL = 10
 #: Requests in a row without a single byte from the server, after which the connection is taken for dead.
 SILENT_REQUESTS = 2
 
@@ -51,7 +48,11 @@ Listener = Callable[[StateChange], None]
 
 
 class Connection:
-    """One TCP connection, which reconnects by itself; make it with ``open``."""
+    """One TCP connection, which reconnects by itself; make it with ``open``.
+
+    When nats-py has given it up (``max_reconnects`` attempts, a login that expired), ``closed`` is reported, what waits
+    for an answer fails, and the next request opens it anew.
+    """
 
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
@@ -71,6 +72,8 @@ class Connection:
         self._last_url = ""
         self._silent = 0
         self._room = asyncio.Event()
+        self._reviving = asyncio.Lock()
+        self._revive_at = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -95,8 +98,8 @@ class Connection:
 
     @property
     def server_version(self) -> str:
-        current = self._client._current_server
-        return (current.server_version if current is not None else None) or "0.0.0"
+        """Such as ``2.15.1``."""
+        return self._client.server_version
 
     @property
     def connected_url(self) -> str:
@@ -108,6 +111,7 @@ class Connection:
 
     @property
     def is_connected(self) -> bool:
+        """Whether a request can be sent right now."""
         return self._up.is_set() and not self._ended
 
     @property
@@ -121,7 +125,10 @@ class Connection:
         self._listeners.append(listener)
 
     async def wait_connected(self, timeout: float) -> None:
-        """Until there is a connection; ``ServerUnreachable`` after ``timeout`` seconds, or the error that ended it."""
+        """Until there is a connection, for ``timeout`` seconds; one that has ended for good is opened anew.
+
+        Raises ``ServerUnreachable``, or what ``open`` raises.
+        """
         try:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
@@ -131,7 +138,7 @@ class Connection:
                 hint="the agent goes on trying; see whether nats-server is running",
             ) from None
         if self._ended:
-            raise self._end()
+            await self._revive()
 
     # requests
 
@@ -156,7 +163,7 @@ class Connection:
                 with await self.send(subject, payload, headers=headers) as exchange:
                     reply = await exchange.reply()
         except TimeoutError:
-            await self._note_silence(self.progress[0] == received)
+            await self._note_silence(silent=self.progress[0] == received)
             raise RequestFailed(
                 f"No answer from {self.connected_url} to `{subject}` within {limit:g} s",
                 hint="the server is overloaded, or its JetStream has no leader; see its /healthz",
@@ -197,55 +204,43 @@ class Connection:
         while self.is_connected and self._client.backlog > BACKLOG_LIMIT:
             self._room.clear()
             await self._room.wait()
+        if self._ended:
+            raise self._end()
         if not self.is_connected:
             await self.wait_connected(0)
 
     def forget(self, token: str) -> None:
+        """Drop replies that nobody waits for; for ``Exchange``."""
         self._exchanges.pop(token, None)
 
     # opening and closing
 
     async def _connect(self) -> None:
-        options = await asyncio.to_thread(login_options, self.server.credentials)
-        tls = None if self.server.tls is None else await asyncio.to_thread(make_context, self.server.tls)
-        failures: list[tuple[str, NatsError]] = []
-        urls = random.sample(self.server.urls, len(self.server.urls))
-        for number, url in enumerate(urls):
-            client = WireClient(tls, self._room.set)
-            try:
-                async with asyncio.timeout(self.server.timeout):
-                    await client.connect(
-                        servers=[url, *urls[:number], *urls[number + 1 :]],
-                        name=self._name,
-                        error_cb=self._on_error,
-                        disconnected_cb=self._on_disconnected,
-                        reconnected_cb=self._on_reconnected,
-                        closed_cb=self._on_closed,
-                        allow_reconnect=False,
-                        dont_randomize=True,
-                        connect_timeout=cast(int, self.server.timeout),
-                        ping_interval=PING_INTERVAL,
-                        inbox_prefix=self.server.inbox_prefix.encode(),
-                        pending_size=1 << 40,
-                        tls=tls,
-                        **options,
-                    )
-            except (OSError, nats_errors.Error, NatsError) as error:
-                failures.append((url, explain(error, url, self.server)))
-                await _end(client)
-            except BaseException:
-                await _end(client)
-                raise
-            else:
-                self._client = client
-                break
-        else:
-            raise combine(failures)
-        client.settle(max_reconnects=self.server.max_reconnects, reconnect_wait=self.server.reconnect_wait)
-        client.cause = None
+        callbacks = Callbacks(
+            self._on_error, self._on_disconnected, self._on_reconnected, self._on_closed, self._room.set
+        )
+        self._client = await dial(self.server, self._name, callbacks)
+        self._subscription = None
+        self._ended = False
         self._up.set()
         await self._listen()
         log.info("connected to %s (nats-server %s)", self.connected_url, self.server_version)
+
+    async def _revive(self) -> None:
+        """Connect anew after the connection has ended for good; at most once per ``reconnect_wait``."""
+        loop = asyncio.get_running_loop()
+        async with self._reviving:
+            if not self._ended:
+                return
+            if self._closing or loop.time() < self._revive_at:
+                raise self._end()
+            try:
+                await self._connect()
+            except NatsError as error:
+                self._end_error = error
+                self._revive_at = loop.time() + self.server.reconnect_wait
+                raise
+            self._tell(StateChange("reconnected", f"connected to {self.connected_url} again"))
 
     async def _listen(self) -> None:
         if self._subscription is not None:
@@ -259,8 +254,9 @@ class Connection:
 
     async def _close(self) -> None:
         self._closing = True
-        await _end(self._client)
-        self._lost(ServerUnreachable(f"The connection to {self._last_url} was closed"), ended=True)
+        url = self.connected_url
+        await hang_up(self._client)
+        self._lost(ServerUnreachable(f"The connection to {url} was closed"), ended=True)
 
     def _end(self) -> NatsError:
         end = self._end_error or ServerUnreachable("The connection is closed")
@@ -278,15 +274,12 @@ class Connection:
             exchange.deliver(error)
         self._exchanges.clear()
 
-    async def _note_silence(self, silent: bool) -> None:
+    async def _note_silence(self, *, silent: bool) -> None:
         self._silent = self._silent + 1 if silent else 0
         if self._silent >= SILENT_REQUESTS and self.is_connected:
             self._silent = 0
             log.warning("nothing comes from %s any more; connecting anew", self.connected_url)
-            self._client.cause = TimeoutError()
-            if (wire := self._client.wire) is not None:
-                wire.give_up()
-            await self._client.force_reconnect()
+            await self._client.abandon()
 
     def _tell(self, change: StateChange) -> None:
         log.log(logging.INFO if change.state == "reconnected" else logging.WARNING, "%s", change.reason)
@@ -309,7 +302,7 @@ class Connection:
         refused = _REFUSED.search(str(error).lower())
         if refused is None:
             log.debug("nats: %s", reason(error))
-            if hasattr(self, "_client") and not self.is_connected:
+            if not self.is_connected:
                 self._client.cause = error
             return
         if refused.group(1) == "subscription":
@@ -330,7 +323,7 @@ class Connection:
         self._exchanges.clear()
 
     async def _on_disconnected(self) -> None:
-        if self._closing or self._ended or not hasattr(self, "_client"):
+        if self._closing or self._ended:
             return
         url = self._last_url
         why = reason(self._client.cause)
@@ -344,35 +337,8 @@ class Connection:
         self._tell(StateChange("reconnected", f"connected to {self.connected_url} again"))
 
     async def _on_closed(self) -> None:
-        if self._closing or not hasattr(self, "_client"):
+        if self._closing:
             return
         error = explain(self._client.cause, self._last_url, self.server)
         self._lost(error, ended=True)
         self._tell(StateChange("closed", str(error), error))
-
-
-async def _end(client: WireClient) -> None:
-    """Close within bounds, whatever state the client is in."""
-    if client.wire is not None:
-        client.wire.give_up()
-    with suppress(nats_errors.Error, OSError, AttributeError):
-        async with asyncio.timeout(2 * CLOSE_GRACE):
-            await client.close()
-    if client.wire is not None:
-        client.wire.close()
-
-
-def denied(action: str, subject: str, url: str) -> PermissionDenied:
-    """The error for a subject the user has no right to."""
-    return PermissionDenied(
-        f"Permission denied: the user may not {action} `{subject}` on {url}",
-        hint="grant it, for example with `ansible-playbook playbooks/nats.yml`; docs/security.md lists what is needed",
-    )
-
-
-def no_responders(subject: str, url: str) -> RequestFailed:
-    """The error for a request that nothing on the server listens to."""
-    return RequestFailed(
-        f"Nothing on {url} answers `{subject}`",
-        hint="JetStream is not enabled for this account, or the stream has no leader or no direct access",
-    )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-import nkeys  # type: ignore[import-untyped]
+import nkeys
 
 from litefleet.config.settings import Credentials
-from litefleet.errors import AuthenticationFailed, LitefleetError
+from litefleet.errors import AuthenticationFailed
 
 JWT_MARK = "BEGIN NATS USER JWT"
 SEED_MARK = "BEGIN USER NKEY SEED"
@@ -31,7 +31,7 @@ class LoginOptions(TypedDict, total=False):
 class LoginFileBroken(OSError):
     """A credentials file became unreadable while connections depend on it; carries what to tell the user."""
 
-    def __init__(self, error: LitefleetError) -> None:
+    def __init__(self, error: AuthenticationFailed) -> None:
         super().__init__(str(error))
         self.error = error
 
@@ -102,6 +102,9 @@ def _creds_options(path: Path) -> LoginOptions:
         except AuthenticationFailed as error:
             raise LoginFileBroken(error) from error
 
+    def jwt() -> bytes:
+        return read().jwt.encode()
+
     def sign(nonce: str) -> bytes:
         pair = nkeys.from_seed(bytearray(read().seed.encode()))
         try:
@@ -109,7 +112,7 @@ def _creds_options(path: Path) -> LoginOptions:
         finally:
             pair.wipe()
 
-    return {"user_jwt_cb": lambda: read().jwt.encode(), "signature_cb": sign}
+    return {"user_jwt_cb": jwt, "signature_cb": sign}
 
 
 def _nkey_seed(nkey: str) -> str:

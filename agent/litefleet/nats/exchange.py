@@ -48,6 +48,7 @@ class Exchange:
         return None if self._arrived.empty() else self._checked(self._arrived.get_nowait())
 
     def deliver(self, outcome: Reply | NatsError) -> None:
+        """For ``Connection``: a reply, or the reason why none will come."""
         self._arrived.put_nowait(outcome)
         if self.on_arrival is not None:
             self.on_arrival(outcome)

@@ -39,24 +39,30 @@ class Names:
 
     @property
     def stream(self) -> str:
+        """The stream's name."""
         return f"OBJ_{self.bucket}"
 
     @property
     def all_chunks(self) -> str:
+        """The subjects of the chunks of all objects."""
         return f"$O.{self.bucket}.C.>"
 
     @property
     def all_metadata(self) -> str:
+        """The subjects of the metadata of all objects."""
         return f"$O.{self.bucket}.M.>"
 
     @property
     def direct_get(self) -> str:
+        """The subject that replicas answer for the leader."""
         return f"$JS.API.DIRECT.GET.{self.stream}"
 
     def chunks(self, nuid: str) -> str:
+        """The subject of an object's chunks."""
         return f"$O.{self.bucket}.C.{nuid}"
 
     def metadata(self, name: str) -> str:
+        """The subject of an object's metadata."""
         return f"$O.{self.bucket}.M.{encode_name(name)}"
 
     def api(self, verb: str) -> str:
@@ -81,8 +87,7 @@ async def api_request(
     """
     payload = b"" if body is None else json.dumps(body).encode()
     reply = await connection.request(names.api(verb), payload)
-    answer = parse(reply, names, connection)
-    return answer
+    return parse(reply, names, connection)
 
 
 def parse(reply: Reply, names: Names, connection: Connection) -> dict[str, Any]:
@@ -106,18 +111,8 @@ def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
     words = str(error.get("description") or f"error {error.get('code')}")
     if err_code == STREAM_NOT_FOUND:
         return not_found(bucket, url)
-    if err_code == ACCOUNT_LIMIT:
-        return BucketFull(
-            f"The account of bucket `{bucket}` on {url} is full ({words})",
-            hint="raise the account's `max_file`, or keep less: shorten `retention`",
-        )
-    if err_code == STORE_FAILED:
-        if "maximum" in words:
-            return BucketFull(
-                f"Bucket `{bucket}` on {url} is full ({words})",
-                hint="raise its `max_bytes`, or keep less: shorten `retention`",
-            )
-        return BucketFull(f"The server cannot store in bucket `{bucket}` on {url}: {words}", hint="look at its disk")
+    if err_code in (ACCOUNT_LIMIT, STORE_FAILED):
+        return _full(err_code, words, bucket, url)
     if err_code in NOT_ENABLED:
         return JetStreamRefused(
             f"JetStream is not enabled for this account on {url}",
@@ -134,6 +129,17 @@ def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
         hint="see whether the cluster has a leader: its /healthz says so" if error.get("code") == 503 else "",
         err_code=err_code,
     )
+
+
+def _full(err_code: int, words: str, bucket: str, url: str) -> BucketFull:
+    if err_code == ACCOUNT_LIMIT:
+        what, hint = f"The account of bucket `{bucket}`", "raise the account's `max_file`"
+    elif "maximum" in words:
+        what, hint = f"Bucket `{bucket}`", "raise its `max_bytes`"
+    else:
+        # Whatever else keeps the server from storing, such as a disk without space.
+        return BucketFull(f"{url} cannot store in bucket `{bucket}`: {words}", hint="look at the server's disk")
+    return BucketFull(f"{what} on {url} is full: {words}", hint=f"{hint}, or keep less: shorten `retention`")
 
 
 def not_found(bucket: str, url: str) -> BucketNotFound:

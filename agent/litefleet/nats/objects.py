@@ -10,10 +10,11 @@ from typing import Any
 from litefleet.errors import BucketUnusable
 from litefleet.nats.batch import Batch, Stored
 from litefleet.nats.connection import Connection
-from litefleet.nats.jetstream import Names, api_request
+from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request
 from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_metadata, parse_time
-from litefleet.nats.put import Put
+from litefleet.nats.put import WINDOW, Put
 from litefleet.nats.read import Reader
+from litefleet.nats.sweep import abandoned
 
 __all__ = ["BucketStatus", "Listing", "ObjectInfo", "ObjectStore"]
 
@@ -22,6 +23,9 @@ LEAST_SERVER = (2, 11)
 #: Metadata messages, and their bytes, asked for at once.
 PAGE_MESSAGES = 2000
 PAGE_BYTES = 1 << 20
+#: Attempts at an object that is at hand when the stream is too busy, each with a smaller window.
+BUSY_ATTEMPTS = 5
+LEAST_WINDOW = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class ObjectStore:
         self.bucket = bucket
         self.names = Names(bucket)
         self._connection = connection
+        self._window = WINDOW
+        self._writing: set[str] = set()
 
     async def check(self) -> BucketStatus:
         """The bucket's state, from its leader.
@@ -103,8 +109,25 @@ class ObjectStore:
         local time. Raises ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
         ``ServerUnreachable`` when another attempt, with new data, may succeed.
         """
+        await self._connection.wait_connected(self._connection.server.timeout)
         old = await self.info(name) if replace else None
-        info = await Put(self._connection, self.names, name, headers).run(data, replace=replace)
+        attempts = BUSY_ATTEMPTS if isinstance(data, bytes) else 1
+        while True:
+            put = Put(self._connection, self.names, name, headers, window=self._window)
+            self._writing.add(put.nuid)
+            try:
+                info = await put.run(data, replace=replace)
+                break
+            except JetStreamRefused as error:
+                attempts -= 1
+                if error.err_code != TOO_MANY_REQUESTS:
+                    raise
+                self._window //= 4
+                if not attempts:
+                    raise
+            finally:
+                self._writing.discard(put.nuid)
+        self._window = min(max(self._window * 2, LEAST_WINDOW), WINDOW)
         if old is not None:
             await self._purge(self.names.chunks(old.nuid))
         return info
@@ -178,6 +201,24 @@ class ObjectStore:
         """
         await self._purge(self.names.metadata(info.name), before=info.sequence + 1)
         await self._purge(self.names.chunks(info.nuid))
+
+    async def sweep(self, *, older_than: float = 3600.0) -> int:
+        """Remove the chunks that puts left which were cut off; returns the number of those puts.
+
+        Chunks younger than ``older_than`` seconds may belong to a put of somebody else and stay. Nothing is removed
+        from a bucket with metadata that cannot be read.
+        """
+        listing = await self.list()
+        if listing.unreadable:
+            return 0
+        used = {info.nuid for info in listing.objects} | self._writing
+        nuids = await abandoned(self._connection, self.names, used, older_than=older_than)
+        # An object may have been completed since its chunks were found.
+        used = {info.nuid for info in (await self.list(after=listing.last_sequence)).objects} | self._writing
+        unwanted = [nuid for nuid in nuids if nuid not in used]
+        for nuid in unwanted:
+            await self._purge(self.names.chunks(nuid))
+        return len(unwanted)
 
     async def _purge(self, subject: str, *, before: int = 0) -> None:
         body: dict[str, Any] = {"filter": subject}

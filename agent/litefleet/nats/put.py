@@ -35,14 +35,16 @@ _nuids = NUID()
 class Put:
     """One object on its way; use once."""
 
-    def __init__(self, connection: Connection, names: Names, name: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, names: Names, name: str, headers: Mapping[str, str], *, window: int
+    ) -> None:
         self.nuid = _nuids.next().decode()
         self._connection = connection
         self._names = names
         self._name = name
         self._headers = dict(headers)
         self._subject = names.chunks(self.nuid)
-        self._window = WINDOW
+        self._window = window
         self._flight: deque[tuple[bytes, Exchange]] = deque()
         self._in_flight = 0
         #: What may be in the stream although the put failed.
@@ -51,7 +53,7 @@ class Put:
     async def run(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
         """Write all of it, or leave nothing behind and raise."""
         try:
-            return await self._write(data, replace)
+            return await self._write(data, replace=replace)
         except BaseException:
             await self._clean_up()
             raise
@@ -59,7 +61,7 @@ class Put:
             for _, exchange in self._flight:
                 exchange.close()
 
-    async def _write(self, data: AsyncIterable[bytes] | bytes, replace: bool) -> ObjectInfo:
+    async def _write(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
         limit = chunk_size(self._connection.max_payload)
         digest = hashlib.sha256()
         size = chunks = 0
@@ -84,7 +86,7 @@ class Put:
             sequence=0,
         )
         body = encode_metadata(info, bucket=self._names.bucket, max_chunk_size=limit)
-        return dataclasses.replace(info, sequence=await self._publish_metadata(body, replace))
+        return dataclasses.replace(info, sequence=await self._publish_metadata(body, replace=replace))
 
     async def _send(self, chunk: bytes) -> Exchange:
         try:
@@ -164,7 +166,7 @@ class Put:
                 if error.err_code != TOO_MANY_REQUESTS or attempt == BUSY_RETRIES:
                     raise
 
-    async def _publish_metadata(self, body: bytes, replace: bool) -> int:
+    async def _publish_metadata(self, body: bytes, *, replace: bool) -> int:
         subject = self._names.metadata(self._name)
         exchange = await self._connection.send(subject, body, headers={"Nats-Rollup": "sub"})
         chunks, self._traces = self._traces, []

@@ -129,6 +129,7 @@ class Reader:
             self._window = max(self._window // 2, LEAST_WINDOW)
 
     def corrupt(self, what: str) -> ObjectCorrupt:
+        """The error for an object whose chunks are not what its metadata says."""
         return ObjectCorrupt(
             f"Object `{self._info.name}` in bucket `{self._names.bucket}` is damaged: {what}",
             hint="another object may cover the same transactions; `litefleet verify` tells",

@@ -47,6 +47,8 @@ class LinkClosed(ConnectionError):
 class Wire(Transport):
     """A TCP link that can become a TLS link, for ``nats.aio.client.Client``."""
 
+    # ruff: noqa: ARG002 -- the signatures are nats-py's
+
     def __init__(self, tls: ssl.SSLContext | None, hostname: str, moved: Callable[[], None]) -> None:
         self._tls = tls
         self._hostname = hostname
@@ -61,6 +63,7 @@ class Wire(Transport):
         self.written = 0
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
+        """Open the TCP link."""
         async with asyncio.timeout(connect_timeout):
             self._reader, self._writer = await asyncio.open_connection(uri.hostname, uri.port, limit=READ_SIZE)
         sock: socket.socket | None = self._writer.get_extra_info("socket")
@@ -70,6 +73,7 @@ class Wire(Transport):
     async def connect_tls(
         self, uri: str | ParseResult, ssl_context: ssl.SSLContext, buffer_size: int, connect_timeout: int
     ) -> None:
+        """Go on with TLS, if that has not happened yet."""
         if self.secure:
             return
         assert self._writer is not None
@@ -99,12 +103,18 @@ class Wire(Transport):
         if self._tls is not None and not self.secure and not self._greeting:
             line = await self._greeting_or_handshake(self._tls)
         else:
-            line = await self._reader.readline()
+            line = await self._rest_of_setup(self._reader)
         if not line:
             wants = b'"tls_verify":true' in self._greeting.replace(b" ", b"")
             raise LinkClosed(greeted=bool(self._greeting), wants_certificate=wants)
         self._greeting = self._greeting or line
         return line
+
+    async def _rest_of_setup(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readline()
+        except ConnectionError:
+            return b""  # with TLS 1.3 a server drops clients without a certificate only after the handshake
 
     async def _greeting_or_handshake(self, tls: ssl.SSLContext) -> bytes:
         assert self._reader is not None
@@ -116,12 +126,14 @@ class Wire(Transport):
             return await self._reader.readline()
 
     async def read(self, buffer_size: int) -> bytes:
+        """What has arrived, at least a byte; empty at the end."""
         assert self._reader is not None
         data = await self._reader.read(READ_SIZE)
         self.received += len(data)
         return data
 
     def write(self, payload: bytes) -> None:
+        """Hand bytes over; ``PlaintextRefused`` when they must not leave as they are."""
         assert self._writer is not None
         if self._tls is not None and not self.secure:
             raise PlaintextRefused("the server does not encrypt")
@@ -129,12 +141,14 @@ class Wire(Transport):
         self._writer.write(payload)
 
     def writelines(self, payload: list[bytes]) -> None:
+        """Hand several over."""
         if self._writer is None:
             return
         for piece in payload:
             self.write(piece)
 
     async def drain(self) -> None:
+        """Until most of what was handed over has left."""
         if self._writer is None or self._given_up:
             return
         await self._writer.drain()
@@ -150,6 +164,7 @@ class Wire(Transport):
         self._given_up = True
 
     def close(self) -> None:
+        """Begin to close; does not wait for a peer that does not read."""
         if self._writer is None:
             return
         if self._given_up or self.backlog:
@@ -158,6 +173,7 @@ class Wire(Transport):
             self._writer.close()
 
     async def wait_closed(self) -> None:
+        """Until it is closed, within bounds."""
         if self._writer is None:
             return
         try:
@@ -167,6 +183,7 @@ class Wire(Transport):
             self._writer.transport.abort()
 
     def at_eof(self) -> bool:
+        """Whether the peer has ended the link."""
         return self._reader is None or self._reader.at_eof()
 
     def __bool__(self) -> bool:
@@ -186,6 +203,7 @@ class WireClient(Client):
 
     @property
     def wire(self) -> Wire | None:
+        """The link in use."""
         return self._transport if isinstance(self._transport, Wire) else None
 
     @property
@@ -193,6 +211,19 @@ class WireClient(Client):
         """Bytes of requests that have not reached the kernel."""
         wire = self.wire
         return self.pending_data_size + (wire.backlog if wire is not None else 0)
+
+    @property
+    def server_version(self) -> str:
+        """Of the server in use, or used last."""
+        current = self._current_server
+        return (current.server_version if current is not None else None) or "0.0.0"
+
+    async def abandon(self) -> None:
+        """The link is dead, though nobody has said so: cut it and reconnect."""
+        self.cause = TimeoutError()
+        if (wire := self.wire) is not None:
+            wire.give_up()
+        await self.force_reconnect()
 
     def settle(self, *, max_reconnects: int, reconnect_wait: float) -> None:
         """After the first success: from now on reconnect, to any server of the cluster."""
@@ -216,7 +247,7 @@ class WireClient(Client):
         self._transport = Wire(self._tls_wanted, s.tls_name or s.uri.hostname or "", self._moved)
         await super()._connect_to_server(s)
 
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
         if initial_connection and self._tls_wanted is not None and info.get("tls_available"):
             info["tls_required"] = True
         await super()._process_info(info, initial_connection)
