@@ -1,0 +1,80 @@
+"""Settings written back in the form of the file, with every default filled in and every secret hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from litefleet.config.settings import Credentials, Database, Replica, Settings
+from litefleet.config.values import format_duration
+
+MASK = "***"
+
+
+def effective(settings: Settings) -> dict[str, object]:
+    """A configuration file's content, ready for ``yaml.safe_dump``; secrets are ``***``."""
+    return {
+        "logging": {"level": settings.logging.level, "type": settings.logging.type},
+        "snapshot": {"interval": format_duration(settings.snapshot_interval)},
+        "shutdown-sync-timeout": format_duration(settings.shutdown_sync_timeout),
+        "dbs": [_database(database) for database in settings.databases],
+    }
+
+
+def describe(settings: Settings) -> list[tuple[str, str]]:
+    """:func:`effective` as rows of key and value: ``("dbs[0].replica.bucket", "backups")``."""
+    return list(_rows("", effective(settings)))
+
+
+def _database(database: Database) -> dict[str, object]:
+    return {
+        "path": str(database.path),
+        "monitor-interval": format_duration(database.monitor_interval),
+        "checkpoint-interval": format_duration(database.checkpoint_interval),
+        "busy-timeout": format_duration(database.busy_timeout),
+        "min-checkpoint-page-count": database.min_checkpoint_page_count,
+        "max-sync-wal-bytes": database.max_sync_wal_bytes,
+        "restore-if-db-not-exists": database.restore_if_db_not_exists,
+        "replica": _replica(database.replica),
+    }
+
+
+def _replica(replica: Replica) -> dict[str, object]:
+    server = replica.server
+    tls: dict[str, object] = {"tls": server.tls is not None}
+    if server.tls is not None and server.tls.root_cas:
+        tls["root-cas"] = [str(path) for path in server.tls.root_cas]
+    return {
+        "type": "nats",
+        "url": ",".join(server.urls),
+        "bucket": replica.bucket,
+        **_credentials(server.credentials),
+        **tls,
+        "max-reconnects": server.max_reconnects,
+        "reconnect-wait": format_duration(server.reconnect_wait),
+        "timeout": format_duration(server.timeout),
+        "inbox-prefix": server.inbox_prefix,
+        "sync-interval": format_duration(replica.sync_interval),
+    }
+
+
+def _credentials(credentials: Credentials) -> dict[str, object]:
+    nkey = credentials.nkey
+    shown = {
+        "username": credentials.username,
+        "password": credentials.password and MASK,
+        "token": credentials.token and MASK,
+        "nkey": nkey if nkey is None or nkey.startswith("/") else MASK,
+        "creds": credentials.creds and str(credentials.creds),
+    }
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def _rows(path: str, value: object) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _rows(f"{path}.{key}" if path else str(key), inner)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, inner in enumerate(value):
+            yield from _rows(f"{path}[{index}]", inner)
+    else:
+        yield path, str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,234 @@
+"""What is wrong with a file is said with its line, its key and what to do; all of it at once, and no secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from litefleet.config import parse
+from litefleet.errors import ConfigError
+
+SECRET = "hunter2-S3cret"
+
+
+def problems(text: str, **environ: str) -> list[str]:
+    """The lines of the ConfigError that ``text`` must give."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, source="f.yml", environ=environ)
+    lines = str(caught.value).splitlines()
+    if len(lines) > 1:
+        assert lines.pop(0) == f"{len(lines)} problems in the configuration"
+    return lines
+
+
+def replica(body: str, top: str = "") -> str:
+    """A file whose replica is the flow mapping ``{url: nats://h, bucket: b, <body>}``."""
+    return f"{top}\ndbs: [{{path: /a.db, replica: {{url: 'nats://h', bucket: b, {body}}}}}]\n"
+
+
+def bare(body: str) -> str:
+    """A file whose replica is ``{<body>}``."""
+    return f"dbs: [{{path: /a.db, replica: {{{body}}}}}]"
+
+
+def database(body: str) -> str:
+    """A file whose database has ``body`` besides its path and replica."""
+    return f"dbs: [{{path: /a.db, replica: {{url: 'nats://h', bucket: b}}, {body}}}]"
+
+
+def test_all_problems_are_reported_together_with_their_lines() -> None:
+    text = """\
+dbs:
+  - path: /data/app.db
+    replica:
+      type: nats
+      url: nats://localhost:4222
+      bucket: backups
+      max-reconects: 5
+      timeout: 10
+  - path: /data/other.db
+    retention: 24h
+    replica:
+      url: nats://localhost:4222
+loging: {level: info}
+"""
+    assert problems(text) == [
+        "f.yml:7: dbs[0].replica.max-reconects: unknown key; did you mean max-reconnects?",
+        "f.yml:8: dbs[0].replica.timeout: a time needs a unit; write for example `30s`, `5m` or `500ms`",
+        "f.yml:10: dbs[1].retention: not supported yet: `retention`; remove it; this version deletes no backups",
+        "f.yml:11: dbs[1].replica: `bucket` is missing; name the object store bucket of this database",
+        "f.yml:13: loging: unknown key; did you mean logging?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "what"),
+    [
+        # The file as a whole
+        ("", "", "is empty; list the databases"),
+        ("# nothing\n", "", "is empty; list the databases"),
+        ("[]", "", "must be a mapping"),
+        ("logging: {level: info}", "", "`dbs` is missing"),
+        ("dbs: []", "dbs", "is empty: there is nothing to protect"),
+        ("dbs:", "dbs", "must be a list"),
+        ("dbs: {path: /a.db}", "dbs", "must be a list"),
+        ("dbs: [/a.db]", "dbs[0]", "must be a mapping"),
+        ("dbs: [{? [a] : 1}]", "dbs[0]", "a key must be a word"),
+        ("a: {<<: 1}", "a", "unknown key"),
+        ("<<: 1", "", "`<<` must name a mapping"),
+        ("&a\n<<: *a", "", "`<<` must name a mapping"),
+        ("dbs: [1", "", "not valid YAML: expected ',' or ']', but got '<stream end>'; look for"),
+        ("dbs: *xy", "", "not valid YAML: found undefined alias; look for"),
+        ("--- {}\n--- {}", "", "not valid YAML"),
+        ("dbs: \a", "", "a character that YAML does not allow"),
+        # Levels above the databases
+        (replica("", "logging: {level: trace}"), "logging.level", "must be one of `debug`, `info`, `warn`, `error`"),
+        (replica("", "logging: {type: pretty}"), "logging.type", "must be one of `text`, `json`"),
+        (replica("", "logging:"), "logging", "is empty; give it keys or remove it"),
+        (replica("", "snapshot: {interval: 0s}"), "snapshot.interval", "must be more than zero"),
+        (replica("", "snapshot: {retention: 24h}"), "snapshot.retention", "not supported yet: `retention`"),
+        (replica("", "shutdown-sync-timeout: 30"), "shutdown-sync-timeout", "needs a unit"),
+        (replica("", "timeout: 5x"), "timeout", "is not a time"),
+        # Databases
+        (database("busy-timeout: -1s"), "dbs[0].busy-timeout", "must not be negative"),
+        (database("monitor-interval: 0"), "dbs[0].monitor-interval", "must be more than zero"),
+        (database("checkpoint-interval: 1d"), "dbs[0].checkpoint-interval", "days and weeks"),
+        (database("min-checkpoint-page-count: 0"), "dbs[0].min-checkpoint-page-count", "must be 1 or more"),
+        (database("min-checkpoint-page-count: '9'"), "dbs[0].min-checkpoint-page-count", "without quotes"),
+        (database("min-checkpoint-page-count: 010"), "dbs[0].min-checkpoint-page-count", "decimal digits"),
+        (database("max-sync-wal-bytes: 0"), "dbs[0].max-sync-wal-bytes", "must be 1 bytes or more"),
+        (database("max-sync-wal-bytes: 64 megs"), "dbs[0].max-sync-wal-bytes", "is not a size"),
+        (database("restore-if-db-not-exists: 1"), "dbs[0].restore-if-db-not-exists", "must be true or false"),
+        (database("restore-if-db-not-exists: 'true'"), "dbs[0].restore-if-db-not-exists", "without quotes"),
+        (database("bucket: b"), "dbs[0].bucket", "unknown key; it belongs in a database's `replica`"),
+        (database("replicas: [{}]"), "dbs[0].replicas", "is given beside `replica`"),
+        (database("path: /b.db"), "dbs[0].path", "is given twice, first in line 1"),
+        ("dbs: [{path: /a.db, replicas: []}]", "dbs[0].replicas", "has 0 replicas"),
+        ("dbs: [{path: /a.db, replicas: [{}, {}]}]", "dbs[0].replicas", "has 2 replicas"),
+        ("dbs: [{path: /a.db}]", "dbs[0]", "`replica` is missing"),
+        ("dbs: [{path: /a.db, replica: }]", "dbs[0].replica", "is empty; give it keys"),
+        ("dbs: [{replica: {url: 'nats://h', bucket: b}}]", "dbs[0]", "`path` is missing"),
+        ("dbs: [{path: , replica: {url: 'nats://h', bucket: b}}]", "dbs[0].path", "is empty; give it a value"),
+        ("dbs: [{path: 'sqlite://', replica: {url: 'nats://h/b'}}]", "dbs[0].path", "names no file"),
+        ("dbs: [{path: ':memory:', replica: {url: 'nats://h/b'}}]", "dbs[0].path", "is a name for SQLite"),
+        ('dbs: [{path: "/a\\0", replica: {url: "nats://h/b"}}]', "dbs[0].path", "has a control character"),
+        ("dbs: [{path: [a], replica: {url: 'nats://h/b'}}]", "dbs[0].path", "must be text, not a list"),
+        ("dbs: [{dir: /data, replica: {url: 'nats://h/b'}}]", "dbs[0].dir", "not supported yet: `dir`"),
+        # Where the copies go
+        (bare("type: s3, bucket: b, region: x"), "dbs[0].replica.type", "replica type `s3` is not supported"),
+        (bare("url: 's3://b/x'"), "dbs[0].replica.url", "replica type `s3` is not supported"),
+        (bare("url: /backup"), "dbs[0].replica.url", "replica type `file` is not supported"),
+        (bare("url: 'nat://h/b'"), "dbs[0].replica.url", "has an unknown scheme"),
+        (bare("url: 'ws://h/b'"), "dbs[0].replica.url", "websocket is not supported"),
+        (bare("url: 'h:4222', bucket: b"), "dbs[0].replica.url", "has no scheme"),
+        (bare("url: [], bucket: b"), "dbs[0].replica.url", "is an empty list"),
+        (bare("url: {a: b}, bucket: b"), "dbs[0].replica.url", "must be text, not a mapping"),
+        (bare("url: 'nats://h'"), "dbs[0].replica", "`bucket` is missing"),
+        (bare("type: nats, bucket: b"), "dbs[0].replica", "`url` is missing"),
+        (bare("url: 'nats://h/b', bucket: c"), "dbs[0].replica.bucket", "is `c`, but `url` names bucket `b`"),
+        (bare("url: 'nats://h', bucket: a.b"), "dbs[0].replica.bucket", "A-Z a-z 0-9 - and _"),
+        (bare("url: 'nats://h', bucket: ''"), "dbs[0].replica.bucket", "is empty"),
+        (replica("access-key-id: x"), "dbs[0].replica.access-key-id", "another type of replica"),
+        (replica("max_reconnects: 1"), "dbs[0].replica.max_reconnects", "did you mean max-reconnects?"),
+        (replica("max-reconnects: -2"), "dbs[0].replica.max-reconnects", "must be -1 or more"),
+        (replica("timeout: 0s"), "dbs[0].replica.timeout", "must be more than zero"),
+        (replica("inbox-prefix: 'a.>'"), "dbs[0].replica.inbox-prefix", "beginning of a NATS subject"),
+        (replica("inbox-prefix: 'a b'"), "dbs[0].replica.inbox-prefix", "beginning of a NATS subject"),
+        (replica("inbox-prefix: 'a.'"), "dbs[0].replica.inbox-prefix", "beginning of a NATS subject"),
+        # TLS
+        (replica("tls: 1"), "dbs[0].replica.tls", "must be true or false"),
+        (replica("tls: false, root-cas: [/ca]"), "dbs[0].replica.tls", "is false, but `root-cas` is given"),
+        (replica("", "tls: false\nroot-cas: [/ca]"), "tls", "is false, but `root-cas` is given"),
+        (replica("root-cas: []"), "dbs[0].replica.root-cas", "is an empty list"),
+        (bare("url: 'tls://h/b', tls: false"), "dbs[0].replica.tls", "is false, but `url` says tls://"),
+        (bare("tls: false, bucket: b") + "\nurl: tls://h", "dbs[0].replica.tls", "is false, but `url` says tls://"),
+        ("url: tls://h\ntls: false\n" + bare("bucket: b"), "tls", "is false, but `url` says tls://"),
+        # Credentials
+        (replica("username: u"), "dbs[0].replica.username", "is given without `password`"),
+        (replica("password: p"), "dbs[0].replica.password", "is given without `username`"),
+        (
+            replica("token: t, creds: /c"),
+            "dbs[0].replica.token",
+            "more than one kind of credentials: `token` and `creds`",
+        ),
+        (bare("url: 'nats://u:p@h/b', token: t"), "dbs[0].replica.url", "more than one kind"),
+        (bare("url: 'nats://u:p@h/b', username: x, password: p"), "dbs[0].replica.username", "differs from the user"),
+        (replica("nkey: SUA"), "dbs[0].replica.nkey", "no valid nkey seed"),
+        (replica("token: !vault x"), "dbs[0].replica.token", "has a YAML tag"),
+    ],
+)
+def test_mistake_is_named_with_its_key(text: str, key: str, what: str) -> None:
+    assert any(
+        line.startswith("f.yml:") and (f": {key}: " if key else "") in line and what in line for line in problems(text)
+    ), problems(text)
+
+
+@pytest.mark.parametrize(
+    "key", ["addr", "socket", "exec", "levels", "l0-retention", "retention", "validation", "heartbeat-url", "mcp-addr"]
+)
+def test_top_level_key_of_litestream_without_a_meaning_here_is_refused_by_name(key: str) -> None:
+    (line,) = problems(replica("", f"{key}: x"))
+    assert line.startswith(f"f.yml:1: {key}: not supported yet: `{key}`; ")
+
+
+def test_two_entries_for_one_database_are_refused() -> None:
+    text = "dbs: [{path: /a.db, replica: {url: 'nats://h/b'}}, {path: /x/../a.db, replica: {url: 'nats://h/c'}}]"
+    (line,) = problems(text)
+    assert "dbs[1]: is the same database as dbs[0] (/a.db)" in line
+
+
+@pytest.mark.parametrize("second", ["nats://h2:4222,nats://h1", "nats://h3", "nats://H1:4222", "nats://other:pw@h1"])
+def test_two_databases_in_one_bucket_are_refused(second: str) -> None:
+    first = "{path: /a, replica: {url: 'nats://h1,h3/b'}}"
+    text = f"dbs: [{first}, {{path: /c, replica: {{url: '{second}', bucket: b}}}}]"
+    (line,) = problems(text)
+    assert line == (
+        "f.yml:1: dbs[1]: has the same bucket `b` on the same servers as dbs[0]; each database needs its own bucket"
+    )
+
+
+def test_same_bucket_name_on_another_server_is_another_bucket() -> None:
+    text = "dbs: [{path: /a, replica: {url: 'nats://h1/b'}}, {path: /c, replica: {url: 'nats://h2/b'}}]"
+    assert len(parse(text, source="f.yml", environ={}).databases) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(replica(f"password: {SECRET}"), id="no username"),
+        pytest.param(replica(f"username: u, password: {SECRET}, token: {SECRET}"), id="two kinds"),
+        pytest.param(replica(f"nkey: {SECRET}"), id="bad seed"),
+        pytest.param(replica(f"pasword: {SECRET}"), id="misspelt key"),
+        pytest.param(replica(f"seed: {SECRET}"), id="key that is not supported"),
+        pytest.param(replica(f"password: !{SECRET} x, username: u"), id="read as a YAML tag"),
+        pytest.param(replica(f"password: !{SECRET}!x x"), id="read as a YAML tag handle"),
+        pytest.param(replica(f"password: *{SECRET}"), id="read as a YAML alias"),
+        pytest.param(replica(f"username: u, password: x${SECRET}"), id="read as a variable"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET}/x@h/b'"), id="slash in a password"),
+        pytest.param(bare(f"url: 'nats://u:x,{SECRET}@h/b'"), id="comma in a password"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET},x@h/b'"), id="half a password as a port"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET}?@h/b'"), id="question mark in a password"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET}%@h/b'"), id="percent in a password"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET}@h:x/b'"), id="bad port"),
+        pytest.param(bare(f"url: 'nats://u:{SECRET}@h', bucket: b, password: other"), id="two passwords"),
+        pytest.param(bare(f"url: '{SECRET}://h/b'"), id="scheme"),
+        pytest.param(replica(f"timeout: {SECRET}"), id="secret where a time belongs"),
+        pytest.param(replica(f"max-reconnects: {SECRET}"), id="secret where a number belongs"),
+        pytest.param(replica(f"tls: {SECRET}"), id="secret where a boolean belongs"),
+        pytest.param(f"password: '{SECRET}\ndbs: []", id="missing quote"),
+        pytest.param(f"password: a: {SECRET}", id="colon in a value"),
+        pytest.param(f"password: &{SECRET} x\na: &{SECRET} y", id="read as an anchor twice"),
+    ],
+)
+def test_no_message_repeats_a_secret(text: str) -> None:
+    said = "\n".join(problems(text))
+    assert SECRET not in said
+    assert "hunter2" not in said
+
+
+def test_problem_of_a_default_is_reported_once_for_all_databases() -> None:
+    text = "url: nats://h\ntimeout: 5\ndbs: [{path: /a, replica: {bucket: a}}, {path: /b, replica: {bucket: b}}]"
+    assert problems(text) == ["f.yml:2: timeout: a time needs a unit; write for example `30s`, `5m` or `500ms`"]
+
+
+def test_yaml_that_nests_without_end_is_refused() -> None:
+    assert "not valid YAML" in problems("[" * 100_000)[0]
