@@ -22,9 +22,9 @@ def encode(header: Header, pages: Iterable[tuple[int, bytes]]) -> Iterator[bytes
     Raises LTXError for pages that a reader would refuse, when it meets them.
     """
     compress, go_iso, pack = lz4.block.compress, crc64.go_iso, PAGE_HEADER.pack
+    head = header.pack()
     size, commit, locked = header.page_size, header.commit, lock_page(header.page_size)
     numbers, lengths = array("L"), array("L")
-    head = header.pack()
     crc = go_iso(head)
     block = bytearray(head)
     last = 0
