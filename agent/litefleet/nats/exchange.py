@@ -33,6 +33,7 @@ class Exchange:
         self.on_arrival: Callable[[Reply | NatsError], None] | None = None
         self._connection = connection
         self._token = token
+        self._replied = asyncio.Event()
         self._arrived: asyncio.Queue[Reply | NatsError] = asyncio.Queue()
 
     async def reply(self) -> Reply:
@@ -47,14 +48,20 @@ class Exchange:
         """The next reply if it is there already; raises as ``reply`` does."""
         return None if self._arrived.empty() else self._checked(self._arrived.get_nowait())
 
+    async def settled(self) -> None:
+        """Until a reply or a failure has come, or nobody wants one."""
+        await self._replied.wait()
+
     def deliver(self, outcome: Reply | NatsError) -> None:
         """For ``Connection``: a reply, or the reason why none will come."""
+        self._replied.set()
         self._arrived.put_nowait(outcome)
         if self.on_arrival is not None:
             self.on_arrival(outcome)
 
     def close(self) -> None:
         """No reply is wanted any more."""
+        self._replied.set()
         self._connection.forget(self._token)
 
     def __enter__(self) -> Self:

@@ -122,7 +122,7 @@ class ObjectStore:
                 attempts -= 1
                 if error.err_code != TOO_MANY_REQUESTS:
                     raise
-                self._window //= 4
+                self._window //= 8
                 if not attempts:
                     raise
             finally:

@@ -25,6 +25,8 @@ log = logging.getLogger("litefleet.nats")
 
 #: Bytes that may be unacknowledged.
 WINDOW = 16 * 1024 * 1024
+#: Seconds to wait for the chunks that are on their way when a put fails.
+SETTLE_TIMEOUT = 5.0
 #: Times a stream that is too busy is asked again, and the first pause in seconds.
 BUSY_RETRIES = 6
 BUSY_PAUSE = 0.1
@@ -184,6 +186,11 @@ class Put:
         if self._traces and not self._connection.is_connected:
             log.info("no connection to remove the rest of %s with; it stays until the next sweep", self._name)
             return
+        # What is still on its way would be stored after the purge.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIMEOUT):
+                for _, exchange in self._flight:
+                    await exchange.settled()
         with suppress(NatsError, TimeoutError):
             async with asyncio.timeout(self._connection.server.timeout):
                 for subject in self._traces:
