@@ -88,7 +88,6 @@ def _unmounted(point: Path) -> bool:
     try:
         run("umount", point)
     except HostsError as error:
-        if "busy" in str(error):
-            return False
-        raise
-    return True
+        if "busy" not in str(error) and point in mounts_below(point):
+            raise
+    return point not in mounts_below(point)

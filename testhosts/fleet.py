@@ -152,7 +152,7 @@ class Fleet:
     def _share_mounts(self) -> None:
         """Other hosts see this fleet's mounts when they start; an unmount has to reach them, or they hold the disk."""
         if self.directory not in mounts_below(self.directory):
-            run("mount", "--bind", self.directory, self.directory)
+            run("mount", "--bind", "--make-private", self.directory, self.directory)  # no peer of a shared /run
             run("mount", "--make-shared", self.directory)
 
     def _record(self) -> Record:

@@ -307,6 +307,8 @@ class Host:
 
     def _systemd_state(self, leader: int | None, *, wait: bool, timeout: float = 10.0) -> str:
         """What the host's systemd says of itself; empty while it cannot be asked."""
+        if leader is None:
+            return ""
         command = ["nsenter", "--target", str(leader), "--all", "systemctl", "is-system-running"]
         with contextlib.suppress(HostsError):
             asked = attempt([*command, "--wait"] if wait else command, timeout=max(timeout, 0.1))
