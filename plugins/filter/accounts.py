@@ -56,9 +56,9 @@ def accounts(
     """See DOCUMENTATION."""
     made: dict[str, Any] = {}
     for host in hosts:
-        keys = [public_keys[f"{host}.{user}"] for user in (_derive.AGENT, _derive.PROVISIONER)]
+        agent, provisioner = (public_keys[f"{host}.{user}"] for user in (_derive.AGENT, _derive.PROVISIONER))
         try:
-            made[host] = _derive.account(hostvars[host].get("litefleet_databases"), *keys, max_file)
+            made[host] = _derive.account(hostvars[host].get("litefleet_databases"), agent, provisioner, max_file)
         except _derive.Wrong as error:
             raise AnsibleFilterError(f"{host}: {error}") from None
     return made

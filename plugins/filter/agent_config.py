@@ -61,6 +61,7 @@ def agent_config(
     url: str,
     nkey: str,
     ca: str,
+    *,
     options: dict[str, Any] | None = None,
     top: dict[str, Any] | None = None,
     host: str = "",

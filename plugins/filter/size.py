@@ -7,7 +7,7 @@ name: size
 short_description: A size as the NATS server reads it, in bytes
 version_added: 0.1.0
 description:
-  - C(10G) is 10 * 1000 * 1000 * 1000 bytes, C(10GB), C(10GiB) and C(10Gi) are 10 * 1024 * 1024 * 1024 bytes, as in nats.conf.
+  - C(10G) is 10^10 bytes, C(10GB), C(10GiB) and C(10Gi) are 10 * 2^30 bytes, as in nats.conf.
   - JSON has no such units, and a quoted C("10G") would mean something else to the server; hence bytes.
 options:
   _input:

@@ -31,7 +31,7 @@ _raw:
   elements: str
 """
 
-import os
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleLookupError
@@ -46,10 +46,10 @@ class LookupModule(LookupBase):  # type: ignore[misc]
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Content of each file of ``terms``."""
         self.set_options(var_options=variables, direct=kwargs)
-        return [self._read(term, bool((variables or {}).get("ansible_check_mode"))) for term in terms]
+        return [self._read(term, check=bool((variables or {}).get("ansible_check_mode"))) for term in terms]
 
-    def _read(self, path: str, check: bool) -> str:
-        if not os.path.exists(path):
+    def _read(self, path: str, *, check: bool) -> str:
+        if not Path(path).exists():
             if check:
                 return NOT_YET
             raise AnsibleLookupError(f"{path} is missing; run playbooks/nats.yml, or restore the secrets directory")

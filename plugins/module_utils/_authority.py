@@ -1,11 +1,11 @@
-"""A small certificate authority: EC P-256, a self-signed root, host certificates. For this collection's own plugins only.
+"""A small certificate authority: EC P-256, a root, host certificates. For this collection's own plugins only.
 
 Host certificates serve and connect (both extended key usages): NATS servers are clients of each other on their routes.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_BACKDATE = datetime.timedelta(hours=1)  # hosts' clocks may be a little behind
+_BACKDATE = dt.timedelta(hours=1)  # hosts' clocks may be a little behind
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Pair:
     key: bytes
 
 
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _name(common_name: str) -> x509.Name:
@@ -44,7 +44,9 @@ def _alternative_names(names: list[str]) -> x509.SubjectAlternativeName:
     return x509.SubjectAlternativeName(entries)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
     now = _now()
     return (
         x509.CertificateBuilder()
@@ -53,7 +55,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATE)
-        .not_valid_after(now + datetime.timedelta(days=days))
+        .not_valid_after(now + dt.timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
@@ -96,7 +98,7 @@ def new_host(common_name: str, names: list[str], days: int, root: Pair) -> Pair:
     issuer = x509.load_pem_x509_certificate(root.certificate)
     issuer_key = serialization.load_pem_private_key(root.key, None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-        raise ValueError("the authority's key is not an elliptic curve key")
+        raise TypeError("the authority's key is not an elliptic curve key")
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(_name(common_name), issuer.subject, key.public_key(), days)
@@ -106,15 +108,13 @@ def new_host(common_name: str, names: list[str], days: int, root: Pair) -> Pair:
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
         )
         .add_extension(_alternative_names(names), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
     return Pair(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
 
 
-def expires(certificate: bytes) -> datetime.datetime:
+def expires(certificate: bytes) -> dt.datetime:
     """When the certificate ends, UTC."""
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 

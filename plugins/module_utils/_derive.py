@@ -50,16 +50,16 @@ def _checked(entry: Any, where: str) -> dict[str, Any]:
     bucket = entry.get("bucket") or bucket_of(path)
     if not isinstance(bucket, str) or not _BUCKET.fullmatch(bucket):
         raise Wrong(f"{where}: `bucket: {bucket}` may only hold letters, digits, `_` and `-`")
-    mode = entry.get("mode", "0640")
-    if not isinstance(mode, str) or not re.fullmatch(r"0?[0-7]{3}", mode):
+    mode = entry.get("mode")
+    if mode is not None and not (isinstance(mode, str) and re.fullmatch(r"0?[0-7]{3}", mode)):
         raise Wrong(f'{where}: `mode` must be quoted octal digits, as in `mode: "0640"`')
     if not isinstance(entry.get("options") or {}, Mapping):
-        raise Wrong(f"{where}: `options` must be a mapping of settings of the agent, as in `options: {{sync-interval: 1s}}`")
+        raise Wrong(f"{where}: `options` must be a mapping, as in `options: {{sync-interval: 1s}}`")
     return {
         "path": posixpath.normpath(path),
         "bucket": bucket,
-        "owner": entry.get("owner", "root"),
-        "group": entry.get("group", entry.get("owner", "root")),
+        "owner": entry.get("owner"),
+        "group": entry.get("group"),
         "mode": mode,
         "replicas": entry.get("replicas"),
         "max_bytes": entry.get("max_bytes"),
@@ -108,7 +108,8 @@ def size(value: Any) -> int:
     if not match or isinstance(value, bool):
         raise Wrong(f"`{value}` is not a size; write bytes, or digits and a unit as in 10G or 10GiB")
     digits, unit, binary = match.groups()
-    return int(digits) * int(1024 if binary else 1000) ** " KMGT".index((unit or " ").upper())
+    factor: int = (1024 if binary else 1000) ** " KMGT".index((unit or " ").upper())
+    return int(digits) * factor
 
 
 def directories(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -116,9 +117,15 @@ def directories(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for database in done:
         path = posixpath.dirname(database["path"])
-        owner, group = database["owner"], database["group"]
+        owner = database["owner"] or "root"
+        group = database["group"] or owner
         found.setdefault(path, {"path": path, "owner": owner, "group": group, "mode": "0755", "keep": True})
     return list(found.values())
+
+
+def owners(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Path, owner, group and mode of complete entries, for the module ``restore``."""
+    return [{key: database[key] for key in ("path", "owner", "group", "mode")} for database in done]
 
 
 def agent_permissions(buckets: Sequence[str]) -> dict[str, Any]:

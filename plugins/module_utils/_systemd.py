@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
+from pathlib import Path
 from typing import Any
 
 _PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic,MainPID"
@@ -49,7 +49,7 @@ def newer_than(paths: list[str], moment: float) -> list[str]:
     found = []
     for path in paths:
         try:
-            changed = max(os.lstat(path).st_ctime, os.stat(path).st_mtime)
+            changed = max(Path(path).lstat().st_ctime, Path(path).stat().st_mtime)
         except FileNotFoundError:
             continue
         if changed > moment:

@@ -83,7 +83,7 @@ made:
   type: dict
 """
 
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,8 @@ def reason_to_make(pair: _authority.Pair | None, root: _authority.Pair, names: l
         return "it is missing"
     if fault := _authority.fault(pair, root.certificate, names):
         return fault
-    left = _authority.expires(pair.certificate) - datetime.datetime.now(datetime.timezone.utc)
-    return f"it ends in {left.days} days" if left < datetime.timedelta(days=renew_days) else ""
+    left = _authority.expires(pair.certificate) - dt.datetime.now(dt.UTC)
+    return f"it ends in {left.days} days" if left < dt.timedelta(days=renew_days) else ""
 
 
 def names_of(host: dict[str, Any]) -> list[str]:
@@ -199,7 +199,7 @@ def main() -> None:
         module.fail_json(msg="`cryptography` is missing in the Python that runs Ansible; install it there")
     try:
         made = issue(module.params, check=module.check_mode) if module.params["issue"] else verify(module.params)
-    except (Refused, ValueError) as error:
+    except (Refused, TypeError, ValueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename}: {error.strerror}")

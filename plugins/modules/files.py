@@ -8,8 +8,8 @@ module: files
 short_description: Directories and small files of a service, in one step
 version_added: 0.1.0
 description:
-  - Makes directories and files with owner, group and mode. All contents are validated before the first one is put in place,
-    and each is put in place by a rename.
+  - Makes directories and files with owner, group and mode. All contents are validated before the first one is put in
+    place, and each is put in place by a rename.
   - One task instead of one per file, and check mode works on a host where the directories are not there yet,
     where C(ansible.builtin.copy) fails.
 options:
@@ -81,6 +81,7 @@ import pwd
 import shlex
 import stat
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -117,8 +118,7 @@ def differs(item: dict[str, Any]) -> bool:
 def read(path: str) -> str | None:
     """The present content; None if there is none."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return None
 
@@ -126,12 +126,12 @@ def read(path: str) -> str | None:
 def own(path: str, item: dict[str, Any]) -> None:
     """Give a path its owner, group and mode."""
     os.chown(path, pwd.getpwnam(item["owner"]).pw_uid, grp.getgrnam(item["group"]).gr_gid)
-    os.chmod(path, int(item["mode"], 8))
+    Path(path).chmod(int(item["mode"], 8))
 
 
 def stage(item: dict[str, Any], text: str) -> str:
     """The new content in a file beside its place, with owner and mode already right; its path."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(item["path"]), prefix=".", suffix=".new")
+    handle, temporary = tempfile.mkstemp(dir=Path(item["path"]).parent, prefix=".", suffix=".new")
     with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
         file.flush()
@@ -182,7 +182,7 @@ class Plan:
 def apply(module: Any, plan: Plan) -> None:
     """Make it so."""
     for item in plan.directories:
-        os.makedirs(item["path"], exist_ok=True)
+        Path(item["path"]).mkdir(parents=True, exist_ok=True)
         try:
             own(item["path"], item)
         except KeyError:
@@ -200,11 +200,10 @@ def apply(module: Any, plan: Plan) -> None:
                     reason = (err + out).replace(temporary, item["path"]).strip()
                     module.fail_json(msg=f"The new {item['path']} is refused, nothing was changed: {reason}")
         for temporary, path in staged:
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
     finally:
         for temporary, _ in staged:
-            if os.path.exists(temporary):
-                os.unlink(temporary)
+            Path(temporary).unlink(missing_ok=True)
     for item in plan.attributes:
         own(item["path"], item)
 

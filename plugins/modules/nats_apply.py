@@ -10,8 +10,8 @@ version_added: 0.1.0
 description:
   - Waits until the server answers and its C(/healthz) says 200.
   - With O(restart=false), reloads the server if its configuration (by C(config_digest) of its C(/varz)) or one of
-    O(reload_for) is not in force, and waits until C(/varz) proves it. A refused reload is silent on NATS's side; here it
-    is RV(restart_needed).
+    O(reload_for) is not in force, and waits until C(/varz) proves it. A refused reload is silent on NATS's side; here
+    it is RV(restart_needed).
   - With O(restart=true), restarts the server if RV(restart_needed) would be returned.
     Run that with C(throttle=1), so that a cluster never misses more than one server.
 options:
@@ -75,7 +75,7 @@ restart_needed:
   type: str
 """
 
-import datetime
+import datetime as dt
 import json
 import re
 import time
@@ -96,7 +96,7 @@ def _seconds(stamp: str) -> float:
     if not match:
         raise ValueError(f"{stamp} is not a time")
     whole, fraction, zone = match.groups()
-    moment = datetime.datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
+    moment = dt.datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
     return moment.timestamp() + float(fraction or 0)
 
 

@@ -8,11 +8,12 @@ module: object_store
 short_description: Make and change JetStream object store buckets
 version_added: 0.1.0
 description:
-  - Makes buckets that are missing and changes settings that differ. A bucket is never removed or made anew, and a change that
-    would lose data is refused.
-  - Nothing is made while O(health_url) does not say 200; a server that cannot read its store would destroy a bucket that only
-    seems to be missing.
-  - Runs on a host with the agent's runtime (M(litefleet.backup.runtime)), whose Python must be the one Ansible uses there.
+  - Makes buckets that are missing and changes settings that differ. A bucket is never removed or made anew, and a
+    change that would lose data is refused.
+  - Nothing is made while O(health_url) does not say 200; a server that cannot read its store would destroy a bucket
+    that only seems to be missing.
+  - Runs on a host with the agent's runtime (M(litefleet.backup.runtime)), whose Python must be the one that Ansible
+    uses there.
 options:
   buckets:
     description: The buckets.
@@ -24,7 +25,10 @@ options:
       replicas: {description: Servers that hold a copy., type: int, default: 1}
       storage: {description: Where., type: str, choices: [file, memory], default: file}
       max_bytes: {description: Most bytes; -1 is no limit., type: int, default: -1}
-      compression: {description: Whether the server compresses; the agent's files are compressed already., type: bool, default: false}
+      compression:
+        description: Whether the server compresses. What the agent writes is compressed already.
+        type: bool
+        default: false
       description: {description: For people., type: str, default: ""}
       placement_tags: {description: Tags that servers must have., type: list, elements: str, default: []}
   url:
@@ -82,9 +86,7 @@ updated:
 """
 
 import asyncio
-import glob
 import json
-import os
 import site
 import sys
 import urllib.error
@@ -101,14 +103,14 @@ class NoRuntime(Exception):
 
 def activate(runtime: str) -> None:
     """Make the packages of the agent's virtual environment importable."""
-    found = glob.glob(os.path.join(runtime, "lib", "python*", "site-packages"))
+    found = list(Path(runtime).glob("lib/python*/site-packages"))
     if not found:
         raise NoRuntime(f"{runtime} holds no runtime; run the role litefleet.backup.litefleet_runtime on this host")
     wanted = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    if f"{os.sep}{wanted}{os.sep}" not in found[0]:
-        made_for = found[0].split(os.sep)[-2]
+    made_for = found[0].parent.name
+    if made_for != wanted:
         raise NoRuntime(f"{runtime} is made for {made_for}; set ansible_python_interpreter of this host to that Python")
-    site.addsitedir(found[0])
+    site.addsitedir(str(found[0]))
 
 
 def health(url: str) -> str:
@@ -122,11 +124,11 @@ def health(url: str) -> str:
         return f"{url} does not answer: {error}"
 
 
-def shown(value: Any) -> dict[str, Any]:
-    """Settings as a mapping, for the diff."""
+def shown(value: Any) -> dict[str, Any] | str:
+    """Settings as a mapping, for the diff; empty if there is no bucket."""
     from dataclasses import asdict
 
-    return {} if value is None else {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(value).items()}
+    return "" if value is None else {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(value).items()}
 
 
 async def apply(params: dict[str, Any], *, check: bool) -> list[tuple[str, Any]]:
@@ -197,7 +199,7 @@ def main() -> None:
             would_create(module)
         module.fail_json(msg=str(error))
     if module.params["health_url"] and (wrong := health(module.params["health_url"])):
-        if module.check_mode and not os.path.exists(str(module.params["ca"])):
+        if module.check_mode and not Path(str(module.params["ca"])).exists():
             would_create(module)
         module.fail_json(msg=f"No bucket was touched, because the server is not healthy: {wrong}")
     from litefleet.errors import AuthenticationFailed, LitefleetError

@@ -8,9 +8,9 @@ module: runtime
 short_description: Install a release of the agent
 version_added: 0.1.0
 description:
-  - Installs the wheels of an archive of M(litefleet.backup.wheelhouse) into a virtual environment of its own below O(root),
-    proves that the agent can be imported, and then points C(current) and O(command) at it. The release that was in use
-    before is kept, older ones are removed.
+  - Installs the wheels of an archive of M(litefleet.backup.wheelhouse) into a virtual environment of its own below
+    O(root), proves that the agent can be imported, and then points C(current) and O(command) at it. The release that
+    was in use before is kept, older ones are removed.
   - The virtual environment is made without C(ensurepip); C(python3-venv) is not needed.
 options:
   release:
@@ -52,11 +52,11 @@ EXAMPLES = r"""
 
 RETURN = r"""#"""
 
-import glob
 import os
 import shutil
 import tarfile
 import tempfile
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -64,41 +64,40 @@ from ansible.module_utils.basic import AnsibleModule
 MARKER = ".complete"
 
 
-def install(module: Any, params: dict[str, Any], target: str) -> None:
+def install(module: Any, params: dict[str, Any], target: Path) -> None:
     """Make the virtual environment; the marker comes last."""
     shutil.rmtree(target, ignore_errors=True)  # what an interrupted run left
-    os.makedirs(params["root"], exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=params["root"], prefix=".unpack-") as scratch:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as scratch:
         with tarfile.open(params["archive"]) as tar:
-            tar.extractall(scratch)
-        wheels = sorted(glob.glob(os.path.join(scratch, "wheels", "*.whl")))
-        pip = [wheel for wheel in wheels if os.path.basename(wheel).startswith("pip-")]
+            tar.extractall(scratch)  # noqa: S202 - made by wheelhouse; older Pythons 3.11 have no filters
+        wheels = sorted(Path(scratch, "wheels").glob("*.whl"))
+        pip = [wheel for wheel in wheels if wheel.name.startswith("pip-")]
         if not pip:
             module.fail_json(msg=f"{params['archive']} holds no pip; it was not made by litefleet.backup.wheelhouse")
-        module.run_command([params["python"], "-m", "venv", "--without-pip", target], check_rc=True)
-        python = os.path.join(target, "bin", "python")
+        module.run_command([params["python"], "-m", "venv", "--without-pip", str(target)], check_rc=True)
+        python = str(target / "bin" / "python")
         options = ["--isolated", "--no-index", "--no-deps", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-        packages = [wheel for wheel in wheels if wheel not in pip]
-        module.run_command([python, os.path.join(pip[0], "pip"), "install", *options, *packages], check_rc=True)
+        packages = [str(wheel) for wheel in wheels if wheel not in pip]
+        module.run_command([python, str(pip[0] / "pip"), "install", *options, *packages], check_rc=True)
         module.run_command([python, "-c", "import litefleet, nats, apsw, lz4.block, yaml"], check_rc=True)
-    with open(os.path.join(target, MARKER), "w", encoding="ascii") as file:
+    with (target / MARKER).open("w", encoding="ascii") as file:
         os.fsync(file.fileno())
 
 
-def link(path: str, target: str) -> None:
+def link(path: Path, target: str) -> None:
     """Point a link somewhere else, at no moment leaving it out."""
-    temporary = f"{path}.new"
-    if os.path.lexists(temporary):
-        os.unlink(temporary)
-    os.symlink(target, temporary)
-    os.replace(temporary, path)
+    temporary = path.with_name(f"{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(path)
 
 
-def prune(root: str, keep: set[str]) -> None:
+def prune(root: Path, keep: set[str]) -> None:
     """Remove releases that are neither in use nor the one before."""
-    for entry in os.scandir(root):
-        if entry.is_dir(follow_symlinks=False) and entry.name not in keep:
-            shutil.rmtree(entry.path, ignore_errors=True)
+    for entry in root.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and entry.name not in keep:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def main() -> None:
@@ -114,20 +113,20 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    current = os.path.join(params["root"], "current")
-    before = os.readlink(current) if os.path.islink(current) else ""
-    target = os.path.join(params["root"], params["release"])
-    complete = os.path.exists(os.path.join(target, MARKER))
+    root, archive = Path(params["root"]), Path(params["archive"])
+    current = root / "current"
+    before = str(current.readlink()) if current.is_symlink() else ""
+    target = root / params["release"]
+    complete = (target / MARKER).exists()
     changed = not complete or before != params["release"]
     if changed and not module.check_mode:
         try:
             if not complete:
                 install(module, params, target)
             link(current, params["release"])
-            link(params["command"], os.path.join(current, "bin", "litefleet"))
-            prune(params["root"], {params["release"], before})
-            if os.path.exists(params["archive"]):
-                os.unlink(params["archive"])
+            link(Path(params["command"]), str(current / "bin" / "litefleet"))
+            prune(root, {params["release"], before})
+            archive.unlink(missing_ok=True)
         except (OSError, tarfile.TarError) as error:
             module.fail_json(msg=f"The release {params['release']} cannot be installed: {error}")
     module.exit_json(

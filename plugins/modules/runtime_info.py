@@ -47,6 +47,7 @@ current:
 
 import json
 import os
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -56,11 +57,8 @@ _ASK = "import json, platform, sys; print(json.dumps(['%d.%d' % sys.version_info
 
 def current_release(root: str) -> str:
     """The complete release that ``current`` points to."""
-    try:
-        name = os.readlink(os.path.join(root, "current"))
-    except OSError:
-        return ""
-    return os.path.basename(name) if os.path.exists(os.path.join(root, name, MARKER)) else ""
+    current = Path(root, "current")
+    return current.readlink().name if current.is_symlink() and (current / MARKER).exists() else ""
 
 
 def main() -> None:
@@ -74,11 +72,11 @@ def main() -> None:
     )
     python = module.params["python"]
     if not os.access(python, os.X_OK):
-        module.fail_json(msg=f"{python} is not on this host; install Python 3.11 or newer, or set litefleet_runtime_python")
+        module.fail_json(msg=f"{python} is missing; install Python 3.11 or newer, or set litefleet_runtime_python")
     _, out, _ = module.run_command([python, "-c", _ASK], check_rc=True)
     version, machine = json.loads(out)
     if tuple(map(int, version.split("."))) < (3, 11):
-        module.fail_json(msg=f"{python} is Python {version}; the agent needs 3.11 or newer, set litefleet_runtime_python")
+        module.fail_json(msg=f"{python} is Python {version}; 3.11 is needed, set litefleet_runtime_python")
     target = {"python": version, "machine": machine}
     module.exit_json(changed=False, target=target, current=current_release(module.params["root"]))
 

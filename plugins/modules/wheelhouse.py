@@ -8,10 +8,11 @@ module: wheelhouse
 short_description: Pack the agent and its locked dependencies on the controller
 version_added: 0.1.0
 description:
-  - Builds the agent's wheel from its sources, downloads the wheels that C(requirements/agent.txt) locks by hash, and packs
-    both, and pip, into one archive per Python version and machine. Hosts need no package index.
+  - Builds the agent's wheel from its sources, downloads the wheels that C(requirements/agent.txt) locks by hash, and
+    packs both, and pip, into one archive per Python version and machine. Hosts need no package index.
   - The archive's name holds a hash of everything it is made from; what was packed once is not packed again.
-  - Run it on the controller (C(delegate_to=localhost)) with the Python that runs Ansible; it needs C(pip) and C(hatchling).
+  - Run it on the controller (C(delegate_to=localhost)) with the Python that runs Ansible; it needs C(pip) and
+    C(hatchling).
 options:
   project:
     description: Directory of this collection or checkout, with C(pyproject.toml), C(requirements) and C(agent).
@@ -61,7 +62,6 @@ archives:
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -164,7 +164,7 @@ def download(project: Path, scratch: Path, wheels: Path, target: dict[str, str])
 
 
 def build_missing(wheels: Path) -> None:
-    """Turn downloaded source archives, of packages that publish no wheel, into wheels; only pure Python ones fit any host."""
+    """Turn source archives, of packages that publish no wheel, into wheels; only pure Python ones fit any host."""
     for source in [file for file in wheels.iterdir() if file.suffix != ".whl"]:
         built = wheels / f".{source.name}"
         pip("wheel", "--no-deps", f"--wheel-dir={built}", str(source))
@@ -187,7 +187,7 @@ def pack(project: Path, archive: Path, target: dict[str, str]) -> None:
         build_missing(wheels)
         with tarfile.open(scratch / "archive.tar", "w") as tar:
             tar.add(wheels, "wheels")
-        os.replace(scratch / "archive.tar", archive)
+        (scratch / "archive.tar").replace(archive)
 
 
 @contextmanager
