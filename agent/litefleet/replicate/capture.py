@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from litefleet.bucket.names import SNAPSHOT_LEVEL, TIMESTAMP_HEADER, WAL_HEADER, format_timestamp, object_name
 from litefleet.errors import DatabaseError
@@ -100,18 +100,22 @@ class Capture:
             header = self._header(cursor, txid, 0, cursor.frames)
             return self._copy(0, header, cursor, newest, hold)
 
-    def snapshot(self, cursor: Cursor) -> Batch | None:
-        """The whole database at the cursor as a level 9 file; None if commits are waiting to be captured first."""
+    def snapshot(self, cursor: Cursor) -> tuple[Batch | None, Batch | None]:
+        """The whole database as a level 9 file, and before it what was committed since the cursor.
+
+        The second is None when more was committed than fits into one file. Raises Discontinuity.
+        """
         with contextlib.ExitStack() as hold:
             with self.database.write_lock():
-                if self.pending(cursor):
-                    return None
+                tail = self._held(self.incremental(cursor))
+                if tail is not None and not tail.complete:
+                    return tail, None
                 hold.enter_context(self.database.frozen())
                 index = self.database.index()
-            position, newest = self._whole(cursor.txid, index)
+            position, newest = self._whole((tail.cursor if tail else cursor).txid, index)
             last = max(0, position.frames - 1)
             header = self._header(position, 1, last, position.frames - last)
-            return self._copy(SNAPSHOT_LEVEL, header, position, newest, hold)
+            return tail, self._copy(SNAPSHOT_LEVEL, header, position, newest, hold)
 
     def _copy(
         self, level: int, header: Header, cursor: Cursor, newest: Mapping[int, int], hold: contextlib.ExitStack
@@ -128,15 +132,17 @@ class Capture:
         Raises Discontinuity.
         """
         with self.database.write_lock():
-            tail = self.incremental(cursor)
-            if tail is not None:
-                if tail.cursor.frames < self.database.index().frames:
-                    # More than one file's worth was committed meanwhile; the next sync takes it, then we try again.
-                    return tail, self.database.index().uncopied
-                content = b"".join(tail.blocks())
-                tail = Batch(tail.level, tail.header, tail.cursor, lambda: iter((content,)))
-            self.database.checkpoint()
+            tail = self._held(self.incremental(cursor))
+            if tail is None or tail.complete:
+                self.database.checkpoint()
             return tail, self.database.index().uncopied
+
+    def _held(self, batch: Batch | None) -> Batch | None:
+        """The same file with its content in memory, for when the WAL goes on without it."""
+        if batch is None or not batch.complete:
+            return batch
+        content = b"".join(batch.blocks())
+        return replace(batch, blocks=lambda: iter((content,)))
 
     def _whole(self, txid: int, index: WalIndex) -> tuple[Cursor, dict[int, int]]:
         """Cursor and page map of everything that is committed at ``index``."""

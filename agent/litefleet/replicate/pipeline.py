@@ -65,9 +65,7 @@ class Pipeline:
     async def sync(self) -> None:
         """Upload until the bucket holds everything that was committed when the call began."""
         while True:
-            if self._tail is not None:
-                await self._upload(self._tail)
-                self._tail = None
+            await self._send_tail()
             batch = await self._next()
             if batch is None:
                 return
@@ -98,17 +96,32 @@ class Pipeline:
         log.debug("%s: checkpoint, %d frames left", self._path, uncopied)
 
     async def snapshot(self) -> None:
-        """Upload a level 9 file, if it is time to and no commit is waiting."""
+        """Upload a level 9 file, if it is time to."""
         if self._cursor is None or self._tail is not None or not self._schedule.snapshot_due():
             return
-        batch = await self._work(self._capture.snapshot, self._cursor)
+        try:
+            self._tail, batch = await self._work(self._capture.snapshot, self._cursor)
+        except Discontinuity:
+            return  # as above
+        except DatabaseError as error:
+            if not error.retryable:
+                raise
+            log.debug("%s: no snapshot: %s", self._path, error)
+            batch = None
         if batch is None:
+            self._schedule.postpone_snapshot()
             return
         try:
+            await self._send_tail()
             await self._put(batch)
         finally:
             await self._work(batch.release)
         self._schedule.note_full()
+
+    async def _send_tail(self) -> None:
+        if self._tail is not None:
+            await self._upload(self._tail)
+            self._tail = None
 
     async def _next(self) -> Batch | None:
         if self._cursor is not None:

@@ -9,6 +9,8 @@ from litefleet.config.settings import Database
 
 #: Seconds between checkpoints while readers keep them from getting anywhere: doubling, up to the second figure.
 _FIRST_RETRY, _LAST_RETRY = 1.0, 60.0
+#: Seconds until a snapshot is tried again that found the database busy.
+_SNAPSHOT_RETRY = 1.0
 #: An idle database is looked at this often, whatever else happens.
 _LONGEST_IDLE = 3600.0
 
@@ -21,6 +23,7 @@ class Schedule:
         self._interval = settings.checkpoint_interval
         self._snapshot_interval = snapshot_interval
         self._newest_full = 0.0
+        self._no_snapshot_before = 0.0
         self._last_checkpoint = time.monotonic()
         self._not_before = 0.0
         self._retry = _FIRST_RETRY
@@ -36,7 +39,15 @@ class Schedule:
 
     def snapshot_due(self) -> bool:
         """Whether the newest full copy is older than the interval."""
-        return time.time() - self._newest_full >= self._snapshot_interval
+        return self._until_snapshot() <= 0
+
+    def postpone_snapshot(self) -> None:
+        """The database was busy: try again in a while."""
+        self._no_snapshot_before = time.monotonic() + _SNAPSHOT_RETRY
+
+    def _until_snapshot(self) -> float:
+        due = self._newest_full + self._snapshot_interval - time.time()
+        return max(due, self._no_snapshot_before - time.monotonic())
 
     def checkpoint_due(self, uncopied: int) -> bool:
         """Whether ``uncopied`` frames are many, or have waited for long."""
@@ -61,7 +72,7 @@ class Schedule:
 
     def idle(self) -> float:
         """How long nothing is due."""
-        waits = [_LONGEST_IDLE, self._newest_full + self._snapshot_interval - time.time()]
+        waits = [_LONGEST_IDLE, self._until_snapshot()]
         if self._uncopied:
             due = self._last_checkpoint + self._interval if self._interval > 0 else float("inf")
             if self._uncopied >= self._frames:
