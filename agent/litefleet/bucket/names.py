@@ -12,7 +12,7 @@ TIMESTAMP_HEADER = "Litestream-Timestamp"
 #: Our own object header: the WAL's cumulative checksum where the file ends. Equal again means: the same WAL goes on.
 WAL_HEADER = "Litefleet-Wal"
 _NAME = re.compile(r"ltx/([0-9])/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
-_FRACTION = re.compile(r"\.(\d+)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def object_name(level: int, min_txid: int, max_txid: int) -> str:
@@ -38,8 +38,11 @@ def format_timestamp(milliseconds: int) -> str:
 
 def parse_timestamp(text: str) -> datetime | None:
     """A moment with its zone from RFC 3339; nanoseconds are cut to microseconds; None if it is no such text."""
-    try:
-        moment = datetime.fromisoformat(_FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text, count=1))
-    except ValueError:
+    match = _TIME.fullmatch(text)
+    if match is None:
         return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else None
+    date, time, fraction, zone = match.groups("")
+    try:
+        return datetime.fromisoformat(f"{date}T{time}.{fraction[:6]:0<6}{zone.upper()}").astimezone(UTC)
+    except (ValueError, OverflowError):  # no such day, or none in UTC: the first and the last hours of the calendar
+        return None

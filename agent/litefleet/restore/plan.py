@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -47,7 +48,7 @@ def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime |
             hint="`litefleet ltx --level all` lists what there is",
         )
     if not chain:
-        raise NoBackup(_nothing(catalogue, timestamp))
+        raise _nothing(catalogue, timestamp)
     beyond = [file for file in usable if file.max_txid > reached]
     if beyond:
         first = min(beyond, key=lambda file: file.min_txid)
@@ -85,21 +86,40 @@ def _rank(file: LTXFile) -> tuple[int, int, int]:
 
 
 def _neighbours(catalogue: Catalogue, txid: int) -> str:
-    ends = sorted({file.max_txid for file in catalogue.files})
-    below = [end for end in ends if end < txid]
-    above = [end for end in ends if end > txid]
-    if not above:
-        return f"the newest is {ends[-1]:016x}" if ends[-1] != txid else "files before it are missing"
-    if not below:
-        return f"the oldest is {above[0]:016x}"
-    return f"around it there are {below[-1]:016x} and {above[0]:016x}"
+    if any(file.max_txid == txid for file in catalogue.files):
+        return "files before it are missing"
+    points = _points(catalogue.files)
+    below = [point for point in points if point < txid]
+    above = [point for point in points if point > txid]
+    if below and above:
+        return f"around it there are {below[-1]:016x} and {above[0]:016x}"
+    if below:
+        return f"the newest is {below[-1]:016x}"
+    return f"the oldest is {above[0]:016x}" if above else "there is no full copy to apply changes to"
 
 
-def _nothing(catalogue: Catalogue, timestamp: datetime | None) -> str:
-    if timestamp is None:
-        return "The bucket holds changes, but no full copy to apply them to"
-    oldest = min(file.created for file in catalogue.files)
-    return f"Nothing can be restored at {_text(timestamp)}: the oldest file is of {_text(oldest)}"
+def _points(files: Iterable[LTXFile]) -> list[int]:
+    """Every TXID that can be restored, ascending."""
+    points = [0]
+    for file in sorted(files, key=lambda file: file.max_txid):
+        start = file.min_txid == 1 if file.level == SNAPSHOT_LEVEL else file.min_txid <= points[-1] + 1
+        if start and file.max_txid > points[-1]:
+            points.append(file.max_txid)
+    return points[1:]
+
+
+def _nothing(catalogue: Catalogue, timestamp: datetime | None) -> NoBackup:
+    """There is no full copy, or none at that time."""
+    full = [file.created for file in catalogue.files if file.min_txid == 1]
+    if not full or timestamp is None:
+        return NoBackup(
+            "The bucket holds changes, but no full copy to apply them to",
+            hint="where the database still exists, `litefleet replicate` takes a full copy at its next start",
+        )
+    return NoBackup(
+        f"Nothing can be restored at {_text(timestamp)}: the oldest full copy is of {_text(min(full))}",
+        hint="name a later time",
+    )
 
 
 def _text(moment: datetime) -> str:
