@@ -32,6 +32,7 @@ class Proxy:
         self._hang_after: int | None = None
         self._cut_after: int | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self.handlers: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -68,6 +69,10 @@ class Proxy:
         self._flowing.set()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.handlers.add(task)
+        task.add_done_callback(self.handlers.discard)
         if not self._accepting:
             writer.transport.abort()
             return
@@ -163,3 +168,6 @@ async def tcp_proxy(target_port: int, *, rate: float | None = None, latency: flo
         proxy.resume()
         proxy.refuse()
         await server.wait_closed()
+        if proxy.handlers:
+            _, stuck = await asyncio.wait(set(proxy.handlers), timeout=10)
+            assert not stuck, "a connection through the proxy does not end"

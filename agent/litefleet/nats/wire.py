@@ -26,7 +26,7 @@ from nats.aio.transport import Transport
 UNSENT_LOW_WATER = 256 * 1024
 READ_SIZE = 256 * 1024
 #: Seconds a server that was reached has to greet before it is tried with TLS from the first byte.
-GREETING_GRACE = 2.0
+GREETING_GRACE = 1.0
 CLOSE_GRACE = 2.0
 
 
@@ -55,6 +55,9 @@ class Wire(Transport):
         self._moved = moved
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        # The writer below TLS: it closes the socket when nobody refers to it any more.
+        self._plain: asyncio.StreamWriter | None = None
+        self._timeout = 0
         self._given_up = False
         self._greeting = b""
         self.secure = False
@@ -64,6 +67,7 @@ class Wire(Transport):
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         """Open the TCP link."""
+        self._timeout = connect_timeout
         async with asyncio.timeout(connect_timeout):
             self._reader, self._writer = await asyncio.open_connection(uri.hostname, uri.port, limit=READ_SIZE)
         sock: socket.socket | None = self._writer.get_extra_info("socket")
@@ -81,16 +85,21 @@ class Wire(Transport):
         # A new reader: what arrived before the handshake must not count as protected.
         reader = asyncio.StreamReader(limit=READ_SIZE, loop=loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-        async with asyncio.timeout(connect_timeout):
-            transport = await loop.start_tls(
-                self._writer.transport,
-                protocol,
-                ssl_context,
-                server_hostname=uri if isinstance(uri, str) else uri.hostname,
-                ssl_shutdown_timeout=CLOSE_GRACE,
-            )
-        if transport is None:
-            raise ConnectionResetError("the connection was lost during the TLS handshake")
+        self._plain, self._writer = self._writer, None
+        try:
+            async with asyncio.timeout(connect_timeout):
+                transport = await loop.start_tls(
+                    self._plain.transport,
+                    protocol,
+                    ssl_context,
+                    server_hostname=uri if isinstance(uri, str) else uri.hostname,
+                    ssl_shutdown_timeout=CLOSE_GRACE,
+                )
+            if transport is None:
+                raise ConnectionResetError("the connection was lost during the TLS handshake")
+        except BaseException:
+            self._plain.transport.abort()
+            raise
         # Tells the protocol that it runs over TLS, which is what keeps it quiet at the end.
         protocol.connection_made(transport)
         self._reader = reader
@@ -122,7 +131,7 @@ class Wire(Transport):
             async with asyncio.timeout(GREETING_GRACE):
                 return await self._reader.readline()
         except TimeoutError:
-            await self.connect_tls(self._hostname, tls, 0, 2 * int(GREETING_GRACE))
+            await self.connect_tls(self._hostname, tls, 0, self._timeout)
             return await self._reader.readline()
 
     async def read(self, buffer_size: int) -> bytes:
