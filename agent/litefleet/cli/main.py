@@ -6,18 +6,18 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from litefleet.cli import check_config, databases, ltx, replicate, restore, status, version
-from litefleet.errors import LitefleetError
+from litefleet.errors import LitefleetError, UsageError
 
 _COMMANDS = (replicate, restore, ltx, status, databases, check_config, version)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the result is the process's exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         result = options.run(options)
         code = asyncio.run(result) if asyncio.iscoroutine(result) else result
         sys.stdout.flush()
@@ -31,11 +31,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has enough; nothing is to be said to a closed pipe at exit either.
         sys.stdout = None
         return 141
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"litefleet: {where}{error.strerror or error}; see to that and try again", file=sys.stderr)
+        # What could not be written is not to be tried once more at exit.
+        sys.stdout = None
+        return 1
     return int(code)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"`{self.prog} --help` shows how it is used")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="litefleet", description="Keeps SQLite databases restorable from NATS JetStream.", allow_abbrev=False
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)

@@ -6,6 +6,7 @@ The database appears in its place whole, or not at all; an existing file is neve
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from datetime import datetime
@@ -66,10 +67,12 @@ async def run(options: argparse.Namespace) -> int:
     if not options.dry_run:
         check_free(output, force=options.force)
     async with open_store(replica) as store:
+        catalogue = Catalogue.of((await store.list()).objects)
         try:
-            chosen = plan(Catalogue.of((await store.list()).objects), txid=options.txid, timestamp=options.timestamp)
+            chosen = plan(catalogue, txid=options.txid, timestamp=options.timestamp)
         except NoBackup as error:
-            if options.if_replica_exists:
+            # A backup that cannot be restored is not the same as none: nobody should start with an empty database then.
+            if options.if_replica_exists and not catalogue.files:
                 return _nothing_to_do(options, f"{error.message}; nothing was restored")
             error.message = f"{replica.url}: {error.message}"
             raise
@@ -86,11 +89,8 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def _txid(text: str) -> int:
-    try:
-        value = int(text, 16)
-    except ValueError:
-        value = 0
-    if not 1 <= value < 1 << 64 or len(text) > 16:
+    value = int(text, 16) if re.fullmatch("[0-9A-Fa-f]{1,16}", text) else 0
+    if not value:
         raise argparse.ArgumentTypeError(f"{text!r} is no TXID; `litefleet ltx` prints them, like 00000000000000a5")
     return value
 
