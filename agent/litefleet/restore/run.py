@@ -61,7 +61,7 @@ async def restore(
             raise first_error(group) from None
         if integrity_check is not None:
             await asyncio.to_thread(output.check, integrity_check)
-        header = await asyncio.to_thread(output.commit)
+        header = await asyncio.to_thread(output.commit, force=force)
     finally:
         await asyncio.to_thread(output.__exit__, None, None, None)
     newest = plan.files[-1]
