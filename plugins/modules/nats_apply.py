@@ -49,6 +49,13 @@ options:
     description: Seconds to wait for the server to answer and to be healthy.
     type: int
     default: 120
+  changing:
+    description:
+      - Paths that an earlier task of this run changed or would change. In check mode they count as changed, so that the
+        restart that follows is announced; in a real run the files themselves say it.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Nothing is done.
@@ -131,16 +138,24 @@ class Server:
             self.module.fail_json(msg=f"{self.params['config']} is refused: {(err + out).strip()}")
         return str(match.group(0)) if match else ""
 
+    def _changed(self, option: str, since: str) -> list[str]:
+        """Paths of an option that changed since a time of /varz, or in check mode would change."""
+        paths = self.params[option]
+        if self.module.check_mode and (announced := [path for path in paths if path in self.params["changing"]]):
+            return announced
+        return _systemd.newer_than(paths, _seconds(since))
+
     def reload_needed(self, varz: dict[str, Any], digest: str) -> str:
         """Why a reload is needed; empty if none is."""
-        if varz.get("config_digest") != digest:
+        announced = self.module.check_mode and self.params["config"] in self.params["changing"]
+        if announced or varz.get("config_digest") != digest:
             return f"{self.params['config']} is not in force"
-        newer = _systemd.newer_than(self.params["reload_for"], _seconds(varz["config_load_time"]))
+        newer = self._changed("reload_for", varz["config_load_time"])
         return f"{', '.join(newer)} changed" if newer else ""
 
     def restart_needed(self, varz: dict[str, Any]) -> str:
         """Why nothing less than a restart will do; empty if none is needed."""
-        newer = _systemd.newer_than(self.params["restart_for"], _seconds(varz["start"]))
+        newer = self._changed("restart_for", varz["start"])
         return f"{', '.join(newer)} changed" if newer else ""
 
     def reload(self, before: dict[str, Any], digest: str) -> bool:
@@ -183,6 +198,7 @@ def main() -> None:
             "reload_for": {"type": "list", "elements": "path", "default": []},
             "restart_for": {"type": "list", "elements": "path", "default": []},
             "restart": {"type": "bool", "default": False},
+            "changing": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

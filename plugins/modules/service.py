@@ -27,6 +27,13 @@ options:
     type: list
     elements: path
     default: []
+  changing:
+    description:
+      - Paths that an earlier task of this run changed or would change. In check mode they count as changed, so that the
+        restart that follows is announced; in a real run the files themselves say it.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     description: Nothing is done.
@@ -90,6 +97,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
             "restart_for": {"type": "list", "elements": "path", "default": []},
+            "changing": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -101,6 +109,9 @@ def main() -> None:
         if before.get("LoadState") == "not-found":
             module.fail_json(msg=f"There is no unit {unit.name} on this host; run the role that installs it")
     verbs, reasons = plan(before, module.params["state"], module.params["restart_for"])
+    announced = [path for path in module.params["restart_for"] if path in module.params["changing"]]
+    if module.check_mode and announced and not verbs:
+        verbs, reasons = ["restart"], announced
     after = before.get("ActiveState", "inactive")
     if not module.check_mode:
         for verb in verbs:
