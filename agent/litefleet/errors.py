@@ -11,6 +11,7 @@
     │   ├── BucketNotFound          4
     │   ├── BucketFull              4
     │   ├── BucketUnusable          4   it exists, but its settings do not fit
+    │   ├── ObjectExists            3   somebody stored an object of that name before us (retry after a new look)
     │   ├── ObjectCorrupt           5   an object is incomplete or its digest differs
     │   └── RequestFailed           3   a refused or unanswered request (retry can help)
     ├── LTXError                    5   bytes that are not the LTX file they should be
@@ -97,6 +98,12 @@ class BucketUnusable(NatsError):
     """The bucket exists but lacks a setting that backups need."""
 
     exit_code = 4
+
+
+class ObjectExists(NatsError):
+    """An object of that name is there already, with another content."""
+
+    retryable = True
 
 
 class ObjectCorrupt(NatsError):

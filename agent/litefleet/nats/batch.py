@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from litefleet.errors import NatsError, RequestFailed
+from litefleet.errors import NatsError, RequestFailed, ServerUnreachable
 from litefleet.nats.budget import while_progress
-from litefleet.nats.causes import no_responders
+from litefleet.nats.causes import NobodyAnswers, no_responders
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Exchange, Reply
-from litefleet.nats.jetstream import Names
+from litefleet.nats.jetstream import Names, api_request
 
+log = logging.getLogger("litefleet.nats")
+
+#: Attempts at a batch, and the pause between them in seconds, longer each time.
+FETCH_ATTEMPTS = 3
+FETCH_PAUSE = 0.3
 #: The end of a batch, and: nothing there.
 END, NOTHING = 204, 404
 
@@ -103,6 +110,13 @@ class Batch:
             reply.headers.get("Nats-Subject", ""), sequence, reply.headers.get("Nats-Time-Stamp", ""), reply.data
         )
 
+    async def rest(self) -> list[Stored]:
+        """All messages up to the end."""
+        stored: list[Stored] = []
+        while (message := await self.next()) is not None:
+            stored.append(message)
+        return stored
+
     def close(self) -> None:
         """What is still to come is not wanted."""
         self._exchange.close()
@@ -123,6 +137,41 @@ class Batch:
         held, self._held = self._held, 0
         if held:
             self._connection.read_budget.give(held)
+
+
+async def fetch(
+    connection: Connection, names: Names, subject: str, *, start: int, messages: int, max_bytes: int
+) -> tuple[list[Stored], BatchEnd]:
+    """One whole batch, asked for again after a failure that may pass.
+
+    Raises ``BucketNotFound``, ``PermissionDenied``, or the last ``RequestFailed`` or ``ServerUnreachable``.
+    """
+    for attempt in range(1, FETCH_ATTEMPTS + 1):
+        try:
+            await connection.wait_connected(connection.server.timeout)
+            with await Batch.ask(
+                connection, names, subject, start=start, messages=messages, max_bytes=max_bytes
+            ) as batch:
+                stored = await batch.rest()
+                assert batch.end is not None
+                return stored, batch.end
+        except NobodyAnswers as error:
+            await require_bucket(connection, names)
+            if attempt == FETCH_ATTEMPTS:
+                raise
+            log.info("asking again after: %s", error.message)
+        except (RequestFailed, ServerUnreachable) as error:
+            if attempt == FETCH_ATTEMPTS:
+                raise
+            log.info("asking again after: %s", error.message)
+        await asyncio.sleep(FETCH_PAUSE * attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def require_bucket(connection: Connection, names: Names) -> None:
+    """Tell a bucket that is missing from one that cannot answer; raises ``BucketNotFound``."""
+    with suppress(RequestFailed, ServerUnreachable):
+        await api_request(connection, names, "INFO")
 
 
 def _number(reply: Reply, header: str) -> int:

@@ -88,9 +88,13 @@ def denied(action: str, subject: str, url: str) -> PermissionDenied:
     )
 
 
-def no_responders(subject: str, url: str) -> RequestFailed:
+class NobodyAnswers(RequestFailed):
+    """Nothing listens to the subject of a request."""
+
+
+def no_responders(subject: str, url: str) -> NobodyAnswers:
     """The error for a request that nothing on the server listens to."""
-    return RequestFailed(
+    return NobodyAnswers(
         f"Nothing on {url} answers `{subject}`",
         hint="JetStream is not enabled for this account, or the stream has no leader or no direct access",
     )

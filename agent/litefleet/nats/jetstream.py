@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from litefleet.errors import BucketFull, BucketNotFound, BucketUnusable, ConfigError, NatsError, RequestFailed
+from litefleet.errors import (
+    BucketFull,
+    BucketNotFound,
+    BucketUnusable,
+    ConfigError,
+    NatsError,
+    ObjectExists,
+    RequestFailed,
+)
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Reply
 from litefleet.nats.metadata import encode_name
@@ -21,6 +29,7 @@ NOT_ENABLED = (10039, 10076)
 ROLLUP_DENIED = 10111
 PURGE_DENIED = 10110
 TOO_MANY_REQUESTS = 10167
+WRONG_LAST_SEQUENCE = (10071, 10164)
 
 _BUCKET = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -113,6 +122,11 @@ def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
         return not_found(bucket, url)
     if err_code in (ACCOUNT_LIMIT, STORE_FAILED):
         return _full(err_code, words, bucket, url)
+    if err_code in WRONG_LAST_SEQUENCE:
+        return ObjectExists(
+            f"Bucket `{bucket}` on {url} already holds an object of that name",
+            hint="does another agent write to the same bucket?",
+        )
     if err_code in NOT_ENABLED:
         return JetStreamRefused(
             f"JetStream is not enabled for this account on {url}",

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from litefleet.errors import BucketUnusable
+from litefleet.errors import BucketUnusable, ObjectExists, RequestFailed
 from litefleet.nats.batch import Batch, Stored
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request
@@ -105,8 +105,9 @@ class ObjectStore:
     ) -> ObjectInfo:
         """Store an object; it exists when this returns, and nothing of it when this raises.
 
-        ``replace`` removes the chunks of an object of the same name afterwards. ``modified`` of the result is the
-        local time. Raises ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
+        Without ``replace`` the name must be free, or belong to an object of the same content; ``replace`` removes the
+        chunks of an object of the same name afterwards. ``modified`` of the result is the local time. Raises
+        ``ObjectExists``, ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
         ``ServerUnreachable`` when another attempt, with new data, may succeed.
         """
         await self._connection.wait_connected(self._connection.server.timeout)
@@ -118,6 +119,11 @@ class ObjectStore:
             try:
                 info = await put.run(data, replace=replace)
                 break
+            except ObjectExists:
+                there = await self._same(name, put.digest)
+                if there is None:
+                    raise
+                return there
             except JetStreamRefused as error:
                 attempts -= 1
                 if error.err_code != TOO_MANY_REQUESTS:
@@ -132,17 +138,29 @@ class ObjectStore:
             await self._purge(self.names.chunks(old.nuid))
         return info
 
+    async def _same(self, name: str, digest: str) -> ObjectInfo | None:
+        """The object of that name if it has this content; a tombstone of that name is taken out of the way."""
+        there = await self._newest(name)
+        if there is None or not there.deleted:
+            return there if there is not None and there.digest == digest else None
+        await self._purge(self.names.metadata(name))
+        raise RequestFailed(f"A tombstone of `{name}` was in the way; it is removed", hint="try again")
+
     async def info(self, name: str) -> ObjectInfo | None:
         """The object of that name, None if there is none or it was deleted.
 
         A replica answers, which may lag: do not use it to look for what was just put.
         """
-        subject = self.names.metadata(name)
+        found = await self._newest(name)
+        return None if found is None or found.deleted else found
+
+    async def _newest(self, name: str) -> ObjectInfo | None:
+        """The metadata under that name, be it a tombstone."""
         found: ObjectInfo | None = None
-        with await self._ask(subject, start=1, messages=1) as batch:
+        with await self._ask(self.names.metadata(name), start=1, messages=1) as batch:
             while (message := await batch.next()) is not None:
                 found = self._decode(message)
-        return None if found is None or found.deleted else found
+        return found
 
     async def list(self, *, after: int = 0) -> Listing:
         """All objects whose metadata was stored after stream sequence ``after``, in stream order."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from nats.nuid import NUID
 
-from litefleet.errors import BucketFull, BucketUnusable, NatsError, PermissionDenied, RequestFailed
+from litefleet.errors import BucketFull, BucketUnusable, NatsError, ObjectExists, PermissionDenied, RequestFailed
 from litefleet.nats.budget import while_progress
 from litefleet.nats.chunks import chunk_size, recut
 from litefleet.nats.connection import Connection
@@ -51,6 +51,8 @@ class Put:
         self._in_flight = 0
         #: What may be in the stream although the put failed.
         self._traces: list[str] = []
+        #: Of the whole content, once all of it is stored.
+        self.digest = ""
 
     async def run(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
         """Write all of it, or leave nothing behind and raise."""
@@ -77,12 +79,13 @@ class Put:
             self._in_flight += len(chunk)
         while self._flight:
             await self._settle_oldest()
+        self.digest = encode_digest(digest.digest())
         info = ObjectInfo(
             name=self._name,
             nuid=self.nuid,
             size=size,
             chunks=chunks,
-            digest=encode_digest(digest.digest()),
+            digest=self.digest,
             headers=self._headers,
             modified=datetime.now(UTC),
             sequence=0,
@@ -170,14 +173,18 @@ class Put:
 
     async def _publish_metadata(self, body: bytes, *, replace: bool) -> int:
         subject = self._names.metadata(self._name)
-        exchange = await self._connection.send(subject, body, headers={"Nats-Rollup": "sub"})
+        headers = {"Nats-Rollup": "sub"}
+        if not replace:
+            # Nothing may be there yet: no other writer's object, nor ours from an attempt that was given up.
+            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+        exchange = await self._connection.send(subject, body, headers=headers)
         chunks, self._traces = self._traces, []
         if not replace:
             # Should no answer come it may be stored nevertheless, and metadata must not outlive its chunks.
             self._traces = [subject, *chunks]
         try:
             return await self._acknowledged(exchange)
-        except (BucketFull, BucketUnusable, JetStreamRefused, PermissionDenied):
+        except (BucketFull, BucketUnusable, JetStreamRefused, ObjectExists, PermissionDenied):
             self._traces = chunks
             raise
 

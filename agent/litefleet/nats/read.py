@@ -8,7 +8,8 @@ import logging
 from collections.abc import AsyncIterator
 
 from litefleet.errors import ObjectCorrupt, RequestFailed, ServerUnreachable
-from litefleet.nats.batch import Batch, Stored
+from litefleet.nats.batch import Batch, require_bucket
+from litefleet.nats.causes import NobodyAnswers
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import Names
 from litefleet.nats.metadata import ObjectInfo, decode_digest
@@ -65,7 +66,7 @@ class Reader:
                         pending = await self._ask()
                     batch, pending = pending, None
                     with batch:
-                        stored = await self._collect(batch)
+                        stored = await batch.rest()
                 except (RequestFailed, ServerUnreachable) as error:
                     failures += 1
                     await self._recover(error, failures)
@@ -106,15 +107,10 @@ class Reader:
         except (RequestFailed, ServerUnreachable):
             return None
 
-    async def _collect(self, batch: Batch) -> list[Stored]:
-        stored: list[Stored] = []
-        while (message := await batch.next()) is not None:
-            if message.subject == self._subject:
-                stored.append(message)
-        return stored
-
     async def _recover(self, error: RequestFailed | ServerUnreachable, failures: int) -> None:
         self._window = max(self._window // 2, LEAST_WINDOW)
+        if isinstance(error, NobodyAnswers):
+            await require_bucket(self._connection, self._names)
         if failures >= ATTEMPTS:
             raise error
         log.info("reading %s goes on from chunk %d after: %s", self._info.name, self._chunks + 1, error.message)

@@ -7,12 +7,14 @@ Everything that depends on how nats-py works inside is in this file:
 - the first connection makes one attempt at one server, so that its failure can be reported at once;
 - a link that is given up is cut, not flushed: its peer may never read again;
 - the end of a TLS link is not announced as a warning by asyncio;
-- a late answer to a ping that nobody waits for any more does not end the reader.
+- a late answer to a ping that nobody waits for any more does not end the reader;
+- what nats-py logs by itself becomes a line of our own log, without a traceback.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Callable
@@ -28,6 +30,17 @@ READ_SIZE = 256 * 1024
 #: Seconds a server that was reached has to greet before it is tried with TLS from the first byte.
 GREETING_GRACE = 1.0
 CLOSE_GRACE = 2.0
+
+
+def _forward(record: logging.LogRecord) -> bool:
+    """A filter that lets nothing pass, and says it in our own log instead."""
+    error = record.exc_info[1] if record.exc_info else None
+    log.warning("nats-py: %s%s", record.getMessage(), "" if error is None else f": {error!r}")
+    return False
+
+
+log = logging.getLogger("litefleet.nats")
+logging.getLogger("nats.aio.client").addFilter(_forward)
 
 
 class PlaintextRefused(ConnectionError):
@@ -95,11 +108,11 @@ class Wire(Transport):
                     server_hostname=uri if isinstance(uri, str) else uri.hostname,
                     ssl_shutdown_timeout=CLOSE_GRACE,
                 )
-            if transport is None:
-                raise ConnectionResetError("the connection was lost during the TLS handshake")
         except BaseException:
             self._plain.transport.abort()
             raise
+        if transport is None:
+            raise ConnectionResetError("the connection was lost during the TLS handshake")
         # Tells the protocol that it runs over TLS, which is what keeps it quiet at the end.
         protocol.connection_made(transport)
         self._reader = reader
