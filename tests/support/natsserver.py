@@ -91,6 +91,11 @@ class NatsServer:
         except urllib.error.HTTPError as error:
             return dict(json.load(error))
 
+    def subscriptions(self) -> set[str]:
+        """The subjects that somebody on this server itself listens to."""
+        found = self.monitor("/subsz?subs=1&limit=100000").get("subscriptions_list") or []
+        return {subscription["subject"] for subscription in found}
+
     # life
 
     def configure(self, config: Mapping[str, Any]) -> None:
@@ -175,8 +180,8 @@ class NatsServer:
         if process is None:
             return
         if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
             process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # one that is paused ends only then, unless it is killed
         process.wait(PATIENCE)
 
     def close(self) -> None:
@@ -227,6 +232,15 @@ class NatsCluster:
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"no metadata leader:\n{server.log()}")
                 time.sleep(0.02)
+
+    def wait_direct_access(self, stream: str) -> None:
+        """Until every server answers direct gets of a stream, which followers do only some seconds after the leader."""
+        deadline = time.monotonic() + PATIENCE
+        for server in self.servers:
+            while f"$JS.API.DIRECT.GET.{stream}" not in server.subscriptions():
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"no direct access to {stream}:\n{server.log()}")
+                time.sleep(0.05)
 
     def leader(self, stream: str) -> NatsServer:
         """The server that leads a stream; waits for an election."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from litefleet.errors import BucketNotFound, BucketUnusable, ConfigError
+from litefleet.errors import BucketNotFound, BucketUnusable, ConfigError, RequestFailed
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import Names, api_request
 
 NANOSECONDS = 1_000_000_000
+#: Seconds to wait for a stream that moves to other servers, and between two looks at it.
+MOVE_TIMEOUT = 120.0
+MOVE_POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +69,43 @@ async def apply(connection: Connection, wanted: BucketSettings, *, check: bool) 
     target = _wanted_config(names, wanted, config)
     changed = any(_effective(config, key) != value for key, value in target.items())
     if changed and not check:
-        await api_request(connection, names, "UPDATE", {**config, **target})
+        for step in _steps(config, target):
+            await _until_settled(connection, names)
+            await api_request(connection, names, "UPDATE", step)
     return Change(before, wanted, changed=changed, created=False)
+
+
+def _steps(config: dict[str, Any], target: dict[str, Any]) -> list[dict[str, Any]]:
+    """The updates that lead to ``target``: a server refuses to move and to scale a stream in one."""
+    moves = _effective(config, "placement") != target["placement"]
+    scales = target["num_replicas"] - config["num_replicas"]
+    if not (moves and scales):
+        return [{**config, **target}]
+    # More replicas may need the new place, and the new place may have room for fewer only.
+    kept = "num_replicas" if scales > 0 else "placement"
+    return [{**config, **target, kept: config.get(kept)}, {**config, **target}]
+
+
+async def _until_settled(connection: Connection, names: Names) -> None:
+    """Until no replica is on its way to another server.
+
+    Raises ``RequestFailed`` when that takes longer than ``MOVE_TIMEOUT``; the move itself goes on.
+    """
+    try:
+        async with asyncio.timeout(MOVE_TIMEOUT):
+            while True:
+                info = await api_request(connection, names, "INFO")
+                cluster: dict[str, Any] = info.get("cluster") or {}
+                # Servers before 2.15 do not say `desired`; while they move a stream it has replicas to spare.
+                spare = len(cluster.get("replicas") or ()) - (info["config"]["num_replicas"] - 1)
+                if "desired" not in cluster and spare <= 0:
+                    return
+                await asyncio.sleep(MOVE_POLL)
+    except TimeoutError:
+        raise RequestFailed(
+            f"Bucket `{names.bucket}` on {connection.connected_url} is still being moved to other servers",
+            hint="its data stays available meanwhile; run this again when the move is done",
+        ) from None
 
 
 async def _info(connection: Connection, names: Names) -> dict[str, Any] | None:

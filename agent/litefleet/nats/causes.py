@@ -73,9 +73,9 @@ def reason(cause: BaseException | None) -> str:
 
 _WORDS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (socket.gaierror, "the host name cannot be resolved"),
+    ((nats_errors.UnexpectedEOF, LinkClosed), "the server closed the connection"),
     ((nats_errors.StaleConnectionError, ErrStaleConnection), "the server stopped answering"),
     (TimeoutError, "no answer in time"),
-    ((nats_errors.UnexpectedEOF, LinkClosed), "the server closed the connection"),
     (nats_errors.NoServersError, "no server left to try"),
 )
 

@@ -118,7 +118,7 @@ class Connection:
     def progress(self) -> tuple[int, int]:
         """Bytes received and bytes sent so far; a change means that the server is there."""
         wire = self._client.wire
-        return (0, 0) if wire is None else (wire.received, wire.written - wire.backlog)
+        return (0, 0) if wire is None else (wire.received, wire.sent)
 
     def on_state_change(self, listener: Listener) -> None:
         """Call ``listener`` at every change; it must not block."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from litefleet.errors import BucketUnusable, ObjectExists, RequestFailed
-from litefleet.nats.batch import Batch, Stored
+from litefleet.nats.batch import BatchEnd, Stored, fetch
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request
 from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_metadata, parse_time
@@ -103,7 +103,10 @@ class ObjectStore:
         headers: Mapping[str, str],
         replace: bool = False,
     ) -> ObjectInfo:
-        """Store an object; it exists when this returns, and nothing of it when this raises.
+        """Store an object; it exists when this returns.
+
+        Nothing of it is left when this raises, unless the connection was lost: then the next ``sweep`` finds the rest,
+        and when only the last answer was missing, the whole object may exist.
 
         Without ``replace`` the name must be free, or belong to an object of the same content; ``replace`` removes the
         chunks of an object of the same name afterwards. ``modified`` of the result is the local time. Raises
@@ -143,7 +146,7 @@ class ObjectStore:
         there = await self._newest(name)
         if there is None or not there.deleted:
             return there if there is not None and there.digest == digest else None
-        await self._purge(self.names.metadata(name))
+        await self._purge(self.names.metadata(name), before=there.sequence + 1)
         raise RequestFailed(f"A tombstone of `{name}` was in the way; it is removed", hint="try again")
 
     async def info(self, name: str) -> ObjectInfo | None:
@@ -156,34 +159,27 @@ class ObjectStore:
 
     async def _newest(self, name: str) -> ObjectInfo | None:
         """The metadata under that name, be it a tombstone."""
-        found: ObjectInfo | None = None
-        with await self._ask(self.names.metadata(name), start=1, messages=1) as batch:
-            while (message := await batch.next()) is not None:
-                found = self._decode(message)
-        return found
+        stored, _ = await self._fetch(self.names.metadata(name), start=1, messages=1)
+        return self._decode(stored[-1]) if stored else None
 
     async def list(self, *, after: int = 0) -> Listing:
         """All objects whose metadata was stored after stream sequence ``after``, in stream order."""
         objects: dict[str, ObjectInfo] = {}
         unreadable = 0
-        position = last = after
+        position = after
         while True:
-            with await self._ask(self.names.all_metadata, start=position + 1, messages=PAGE_MESSAGES) as batch:
-                before = position
-                while (message := await batch.next()) is not None:
-                    position = message.sequence
-                    info = self._decode(message)
-                    if info is None:
-                        unreadable += 1
-                    elif info.deleted:
-                        objects.pop(info.name, None)
-                    else:
-                        objects.pop(info.name, None)
-                        objects[info.name] = info
-                assert batch.end is not None
-                if batch.end.pending == 0 or position == before:
-                    last = max(last, position, batch.end.last_sequence)
-                    return Listing(tuple(objects.values()), last, unreadable)
+            stored, end = await self._fetch(self.names.all_metadata, start=position + 1, messages=PAGE_MESSAGES)
+            for message in stored:
+                position = message.sequence
+                info = self._decode(message)
+                if info is None:
+                    unreadable += 1
+                    continue
+                objects.pop(info.name, None)  # replaced, or deleted, since the page before
+                if not info.deleted:
+                    objects[info.name] = info
+            if end.pending == 0 or not stored:
+                return Listing(tuple(objects.values()), position, unreadable)
 
     def read(self, info: ObjectInfo) -> AsyncIterator[bytes]:
         """The object's bytes, chunk by chunk; ``ObjectCorrupt`` at the end if they are not what was stored.
@@ -198,16 +194,14 @@ class ObjectStore:
         chunks = 0
         start = 1
         while len(head) < length and chunks < info.chunks:
-            before = chunks
-            with await self._ask(
+            stored, _ = await self._fetch(
                 self.names.chunks(info.nuid), start=start, messages=info.chunks - chunks, max_bytes=length - len(head)
-            ) as batch:
-                while (message := await batch.next()) is not None:
-                    head += message.data
-                    chunks += 1
-                    start = message.sequence + 1
-            if chunks == before:
+            )
+            if not stored:
                 break
+            head += b"".join(message.data for message in stored)
+            chunks += len(stored)
+            start = stored[-1].sequence + 1
         if len(head) < min(length, info.size):
             raise Reader(self._connection, self.names, info).corrupt(f"{chunks} of its {info.chunks} chunks exist")
         return head[:length]
@@ -244,11 +238,10 @@ class ObjectStore:
             body["seq"] = before
         await api_request(self._connection, self.names, "PURGE", body)
 
-    async def _ask(self, subject: str, *, start: int, messages: int, max_bytes: int = PAGE_BYTES) -> Batch:
-        await self._connection.wait_connected(self._connection.server.timeout)
-        return await Batch.ask(
-            self._connection, self.names, subject, start=start, messages=messages, max_bytes=max_bytes
-        )
+    async def _fetch(
+        self, subject: str, *, start: int, messages: int, max_bytes: int = PAGE_BYTES
+    ) -> tuple[Sequence[Stored], BatchEnd]:
+        return await fetch(self._connection, self.names, subject, start=start, messages=messages, max_bytes=max_bytes)
 
     def _decode(self, message: Stored) -> ObjectInfo | None:
         token = message.subject.rpartition(".")[2]

@@ -49,13 +49,13 @@ class Put:
         self._window = window
         self._flight: deque[tuple[bytes, Exchange]] = deque()
         self._in_flight = 0
-        #: What may be in the stream although the put failed.
-        self._traces: list[str] = []
+        #: Chunks may be in the stream, and certainly no metadata.
+        self._chunks_alone = False
         #: Of the whole content, once all of it is stored.
         self.digest = ""
 
     async def run(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
-        """Write all of it, or leave nothing behind and raise."""
+        """Write all of it, or remove what was written and raise."""
         try:
             return await self._write(data, replace=replace)
         except BaseException:
@@ -97,7 +97,7 @@ class Put:
         try:
             async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
                 await self._connection.writable()
-                self._traces = [self._subject]
+                self._chunks_alone = True
                 return await self._connection.send(self._subject, chunk)
         except TimeoutError:
             raise self._stalled() from None
@@ -178,19 +178,19 @@ class Put:
             # Nothing may be there yet: no other writer's object, nor ours from an attempt that was given up.
             headers["Nats-Expected-Last-Subject-Sequence"] = "0"
         exchange = await self._connection.send(subject, body, headers=headers)
-        chunks, self._traces = self._traces, []
-        if not replace:
-            # Should no answer come it may be stored nevertheless, and metadata must not outlive its chunks.
-            self._traces = [subject, *chunks]
+        # Should no answer come it may be stored nevertheless, and metadata must not outlive its chunks.
+        chunks, self._chunks_alone = self._chunks_alone, False
         try:
             return await self._acknowledged(exchange)
         except (BucketFull, BucketUnusable, JetStreamRefused, ObjectExists, PermissionDenied):
-            self._traces = chunks
+            self._chunks_alone = chunks
             raise
 
     async def _clean_up(self) -> None:
-        """Remove what was stored; what cannot be removed now is found by ``ObjectStore.sweep``."""
-        if self._traces and not self._connection.is_connected:
+        """Remove the chunks that were stored; ``ObjectStore.sweep`` finds those that cannot be removed now."""
+        if not self._chunks_alone:
+            return
+        if not self._connection.is_connected:
             log.info("no connection to remove the rest of %s with; it stays until the next sweep", self._name)
             return
         # What is still on its way would be stored after the purge.
@@ -200,8 +200,7 @@ class Put:
                     await exchange.settled()
         with suppress(NatsError, TimeoutError):
             async with asyncio.timeout(self._connection.server.timeout):
-                for subject in self._traces:
-                    await api_request(self._connection, self._names, "PURGE", {"filter": subject})
+                await api_request(self._connection, self._names, "PURGE", {"filter": self._subject})
 
     def _stalled(self) -> RequestFailed:
         return RequestFailed(

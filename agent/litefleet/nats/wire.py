@@ -14,9 +14,12 @@ Everything that depends on how nats-py works inside is in this file:
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import socket
 import ssl
+import struct
+import termios
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import ParseResult
@@ -180,6 +183,19 @@ class Wire(Transport):
     def backlog(self) -> int:
         """Bytes written but not yet taken by the kernel."""
         return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
+    @property
+    def sent(self) -> int:
+        """Bytes that the peer's host has acknowledged."""
+        if self._writer is None:
+            return 0
+        sock = self._writer.get_extra_info("socket")
+        waiting = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0] if self._alive else 0
+        return self.written - self.backlog - int(waiting)
+
+    @property
+    def _alive(self) -> bool:
+        return self._writer is not None and not self._writer.transport.is_closing()
 
     def give_up(self) -> None:
         """Nothing that is still unsent matters; ``drain`` and ``close`` do not wait for it."""

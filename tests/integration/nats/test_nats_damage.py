@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -56,15 +57,20 @@ async def test_a_flipped_bit_is_found(store: ObjectStore, server: NatsServer) ->
 async def test_a_wrong_size_is_found(store: ObjectStore, server: NatsServer, size: int) -> None:
     info = await store.put("x", os.urandom(1000), headers={})
     await rewrite_chunk(server, info.nuid, os.urandom(size))
-    with pytest.raises(ObjectCorrupt, match="of 1000 bytes|more than its 1000 bytes"):
+    with pytest.raises(ObjectCorrupt, match=r"of 1000 bytes|more than its 1000 bytes"):
         await content(store, info)
+
+
+async def fill(store: ObjectStore) -> None:
+    for n in range(10_000):
+        await store.put(f"{n}", b"x" * 4000, headers={})
 
 
 async def test_a_full_bucket_refuses_whole_objects_and_can_be_emptied(server: NatsServer) -> None:
     async with bucket_store(Server((server.url,)), max_bytes=10 << 20) as store:
         kept = await store.put("kept", os.urandom(6 << 20), headers={})
         before = await store.check()
-        with pytest.raises(BucketFull, match="Bucket `B` on .* is full") as refused:
+        with pytest.raises(BucketFull, match=r"Bucket `B` on .* is full") as refused:
             await store.put("too much", os.urandom(20 << 20), headers={})
         assert "max_bytes" in refused.value.hint
         after = await store.check()
@@ -72,8 +78,7 @@ async def test_a_full_bucket_refuses_whole_objects_and_can_be_emptied(server: Na
         assert [info.name for info in (await store.list()).objects] == ["kept"]
         # Up to the brim, so that not even metadata fits: purge still works.
         with pytest.raises(BucketFull):
-            for n in range(10_000):
-                await store.put(f"{n}", b"x" * 4000, headers={})
+            await fill(store)
         await store.purge(kept)
         await store.put("fits again", os.urandom(5 << 20), headers={})
 
@@ -102,8 +107,9 @@ async def test_a_missing_bucket_has_the_expected_words(server: NatsServer) -> No
         )
         with pytest.raises(BucketNotFound, match=f"^{re.escape(expected)}$"):
             await store.check()
-        with pytest.raises(BucketNotFound):
-            await store.put("x", b"abc", headers={})
+        for call in (store.put("x", b"abc", headers={}), store.list(), store.info("x")):
+            with pytest.raises(BucketNotFound):
+                await call
 
 
 async def test_a_bucket_name_that_is_none_is_refused() -> None:
@@ -162,16 +168,11 @@ async def test_a_cancelled_put_leaves_nothing(store: ObjectStore) -> None:
     assert (await store.check()).messages == 0
 
 
-async def test_a_stream_that_is_too_busy_gets_a_smaller_window() -> None:
-    async with (
-        nats_server({"jetstream": {"max_buffered_msgs": 2}}) as server,
-        bucket_store(Server((server.url,))) as store,
-    ):
-        server.reload({"jetstream": {"max_buffered_msgs": 2}, "max_payload": 16 * 1024})
-        async with Connection.open(Server((server.url,))) as connection:
-            store = ObjectStore(connection, "B")
-            data = os.urandom(4 << 20)
-            info = await store.put("x", data, headers={})
-            assert info.chunks > 300
-            assert await content(store, info) == data
-            assert (await store.check()).messages == info.chunks + 1
+async def test_a_stream_that_is_too_busy_gets_a_smaller_window(tmp_path: Path) -> None:
+    config = {"jetstream": {"max_buffered_msgs": 2}, "max_payload": 16 * 1024}
+    async with nats_server(config, tmp_path) as server, bucket_store(Server((server.url,))) as store:
+        data = os.urandom(4 << 20)
+        info = await store.put("x", data, headers={})
+        assert info.chunks > 300
+        assert await content(store, info) == data
+        assert (await store.check()).messages == info.chunks + 1

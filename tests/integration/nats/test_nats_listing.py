@@ -98,7 +98,7 @@ async def test_purge_leaves_nothing(store: ObjectStore) -> None:
 
 async def test_purge_of_an_old_object_leaves_the_new_one_of_its_name(store: ObjectStore) -> None:
     old = await store.put("x", b"old", headers={})
-    new = await store.put("x", b"new", headers={})
+    new = await store.put("x", b"new", headers={}, replace=True)
     await store.purge(old)
     assert [info.nuid for info in (await store.list()).objects] == [new.nuid]
     assert await content(store, new) == b"new"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
-import subprocess
 from collections.abc import AsyncIterator
 
 import nats
@@ -12,6 +12,7 @@ import pytest
 from nats.js import api
 
 from litefleet.config.settings import Server
+from litefleet.errors import ObjectExists, RequestFailed
 from litefleet.nats.chunks import MOST
 from litefleet.nats.objects import ObjectStore
 from litefleet.nats.read import FIRST_WINDOW
@@ -78,14 +79,34 @@ async def test_a_missing_object_is_none(store: ObjectStore) -> None:
     assert await store.info("nothing") is None
 
 
-@pytest.mark.parametrize("replace", [False, True])
-async def test_putting_a_name_again_replaces_it(store: ObjectStore, replace: bool) -> None:
-    await store.put("x", b"old" * 1000, headers={})
-    await store.put("x", b"new", headers={}, replace=replace)
+async def test_putting_a_name_again_replaces_it_only_if_asked_to(store: ObjectStore) -> None:
+    old = await store.put("x", b"old" * 1000, headers={})
+    with pytest.raises(ObjectExists):
+        await store.put("x", b"new", headers={})
+    assert (await store.check()).messages == 2
+    assert await content(store, old) == b"old" * 1000
+    await store.put("x", b"new", headers={}, replace=True)
     listing = await store.list()
     assert [await content(store, info) for info in listing.objects] == [b"new"]
-    # Without `replace` the old chunk stays for the next sweep.
-    assert (await store.check()).messages == (2 if replace else 3)
+    assert (await store.check()).messages == 2
+
+
+async def test_putting_the_same_again_is_no_conflict(store: ObjectStore) -> None:
+    first = await store.put("x", b"same", headers={})
+    assert (await store.put("x", b"same", headers={})).nuid == first.nuid
+    assert (await store.check()).messages == 2
+
+
+async def test_a_tombstone_does_not_keep_a_name(store: ObjectStore, server: NatsServer) -> None:
+    await store.put("x", b"old", headers={})
+    client = await nats.connect(server.url)
+    bucket = await client.jetstream().object_store("B")
+    await bucket.delete("x")
+    await client.close()
+    with pytest.raises(RequestFailed, match="tombstone") as failed:
+        await store.put("x", b"new", headers={})
+    assert failed.value.retryable
+    assert await content(store, await store.put("x", b"new", headers={})) == b"new"
 
 
 @pytest.mark.parametrize("size", SIZES[:5])
@@ -121,10 +142,11 @@ async def test_litestream_lists_what_we_put(store: ObjectStore, server: NatsServ
         await store.put(name, b"x" * 1234, headers=TIMESTAMP)
     gone = await store.put("ltx/0/0000000000000004-0000000000000004.ltx", b"y", headers=TIMESTAMP)
     await store.purge(gone)
-    listed = subprocess.run(
-        [str(BIN / "litestream"), "ltx", f"{server.url}/B"], capture_output=True, text=True, timeout=30, check=True
+    process = await asyncio.create_subprocess_exec(
+        BIN / "litestream", "ltx", f"{server.url}/B", stdout=asyncio.subprocess.PIPE
     )
-    assert [line.split() for line in listed.stdout.splitlines()[1:]] == [
+    listed, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert [line.split() for line in listed.decode().splitlines()[1:]] == [
         ["0", f"{n:016x}", f"{n:016x}", "1234", "2026-11-23T08:32:22Z"] for n in range(1, 4)
     ]
 

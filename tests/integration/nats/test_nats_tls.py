@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -128,7 +128,7 @@ async def test_a_certificate_for_another_name(secured: Callable[..., NatsServer]
 
 
 async def test_an_expired_certificate(secured: Callable[..., NatsServer], authority: Authority) -> None:
-    past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    past = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     async with secured(not_after=past) as server:
         error = await failure(trusting(server.url, authority))
     assert isinstance(error, TLSFailed)
