@@ -63,7 +63,8 @@ class Capture:
     def pending(self, cursor: Cursor) -> bool:
         """Whether there is anything to capture; cheap enough to ask at every wake-up."""
         index = self.database.index()
-        return index.salts != cursor.salts or index.frames != cursor.frames
+        changed = index.salts != cursor.salts or index.frames != cursor.frames
+        return changed or self.database.files.replaced()
 
     def incremental(self, cursor: Cursor) -> Batch | None:
         """What was committed since the cursor, as one level 0 file; None if nothing was. Raises Discontinuity."""

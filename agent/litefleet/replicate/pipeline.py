@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 
 from litefleet.bucket import Catalogue
 from litefleet.bucket.names import WAL_HEADER
 from litefleet.config.settings import Database
-from litefleet.errors import DatabaseError, ObjectExists, RequestFailed
+from litefleet.errors import DatabaseError, ObjectExists
 from litefleet.ltx import HEADER_SIZE, Header
-from litefleet.nats.objects import ObjectInfo, ObjectStore
+from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.blocking import Worker
 from litefleet.replicate.capture import Batch, Capture, Discontinuity
 from litefleet.replicate.cursor import Cursor, resume
@@ -19,9 +18,6 @@ from litefleet.replicate.schedule import Schedule
 from litefleet.sqlite import LiveDatabase
 
 log = logging.getLogger("litefleet.replicate")
-
-#: Times a lagging replica is asked again, and seconds in between.
-_LISTINGS, _LISTING_PAUSE = 20, 0.25
 
 
 class Pipeline:
@@ -44,7 +40,7 @@ class Pipeline:
 
     async def locate(self) -> None:
         """Ask the bucket where it stands, and the WAL whether it goes on from there."""
-        catalogue = Catalogue.of(await self._current())
+        catalogue = Catalogue.of((await self._store.list()).objects)
         self._schedule.note_catalogue(catalogue)
         self.acknowledged = catalogue.max_txid
         newest = catalogue.newest
@@ -59,19 +55,6 @@ class Pipeline:
             log.info("%s: full copy follows TXID %016x: %s", self._path, self.acknowledged, reason)
         else:
             log.info("%s: first full copy, as the bucket is empty", self._path)
-
-    async def _current(self) -> tuple[ObjectInfo, ...]:
-        """Everything in the bucket; a listing comes from a replica, which may lag behind the leader."""
-        newest = (await self._store.check()).last_sequence
-        for _ in range(_LISTINGS):
-            listing = await self._store.list()
-            if listing.last_sequence >= newest:
-                return listing.objects
-            await asyncio.sleep(_LISTING_PAUSE)
-        raise RequestFailed(
-            f"The replicas of bucket `{self._store.bucket}` do not catch up with their leader",
-            hint="see `nats-server`'s /jsz for replicas that are not current",
-        )
 
     async def pending(self) -> bool:
         """Whether there is anything to upload."""
@@ -153,7 +136,8 @@ class Pipeline:
         try:
             await self._put(batch)
         except ObjectExists:
-            # Ours from an attempt that seemed to fail, or another writer's: the bucket knows.
+            # Ours from an attempt that seemed to fail, another writer's, or the last listing came from a replica that
+            # lags: the bucket knows.
             self._cursor = self._tail = None
             await self.locate()
             raise

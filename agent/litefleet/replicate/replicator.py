@@ -29,8 +29,16 @@ class DatabaseReplicator:
     """One database: ``run`` until told to stop, or ``once``."""
 
     def __init__(
-        self, settings: Database, store: ObjectStore, watcher: Watcher, executor: Executor, *, snapshot_interval: float
+        self,
+        settings: Database,
+        store: ObjectStore,
+        watcher: Watcher,
+        executor: Executor,
+        *,
+        snapshot_interval: float,
+        shutdown_timeout: float = 30.0,
     ) -> None:
+        """Both times are seconds; ``shutdown_timeout`` is what ``stop`` leaves for the last transactions."""
         self.settings = settings
         self._store = store
         self._watcher = watcher
@@ -38,6 +46,8 @@ class DatabaseReplicator:
         self._schedule = Schedule(settings, snapshot_interval)
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self._failure = ""
+        self._limit: asyncio.Timeout | None = None
+        self._shutdown_timeout = shutdown_timeout
 
     async def once(self) -> None:
         """Bring the bucket up to date, and end."""
@@ -49,12 +59,28 @@ class DatabaseReplicator:
         """Ask ``run`` to sync a last time and end."""
         self._stop.set()
         self._wake.set()
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + self._shutdown_timeout)
 
-    async def run(self, ready: Callable[[], None], *, shutdown_timeout: float) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """Until ``stop`` is called; calls ``ready`` once the database is followed, or known to be not there yet.
 
-        Raises NotDurable if the last transactions could not be acknowledged within ``shutdown_timeout`` seconds.
+        Raises NotDurable if the last transactions could not be acknowledged.
         """
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                await self._run(ready)
+        except TimeoutError:
+            self._failure = self._failure or f"no answer from {self.settings.replica.url}"
+        finally:
+            self._limit = None
+        if self._failure:
+            raise NotDurable(
+                f"{self.settings.path}: the last transactions are not acknowledged: {self._failure}",
+                hint="the database holds them; start the agent again once the cause is gone",
+            )
+
+    async def _run(self, ready: Callable[[], None]) -> None:
         backoff = Backoff()
         while not self._stop.is_set():
             try:
@@ -63,15 +89,11 @@ class DatabaseReplicator:
                     continue
                 async with self._opened() as pipeline:
                     await self._follow(pipeline, ready, backoff)
-                    await self._finish(pipeline, shutdown_timeout)
+                    await self._finish(pipeline)
                     return
-            except NotDurable:
-                raise
             except LitefleetError as error:
                 self._failed(error)
                 await backoff.wait(self._stop)
-        if self._failure:
-            raise self._not_durable(self._failure)
 
     @contextlib.asynccontextmanager
     async def _opened(self) -> AsyncIterator[Pipeline]:
@@ -126,27 +148,18 @@ class DatabaseReplicator:
             except TimeoutError:
                 look = min(_LAST_LOOK, look * 2)
 
-    async def _finish(self, pipeline: Pipeline, timeout: float) -> None:
-        """The last sync. The WAL stays as it is, so the next start finds whatever could not be sent."""
-        reason = "no answer"
+    async def _finish(self, pipeline: Pipeline) -> None:
+        """Sync a last time. The WAL stays as it is, so the next start finds whatever could not be sent."""
         backoff = Backoff()
-        try:
-            async with asyncio.timeout(timeout):
-                while True:
-                    try:
-                        await pipeline.sync()
-                        return
-                    except LitefleetError as error:
-                        reason = str(error)
-                        await backoff.wait(asyncio.Event())
-        except TimeoutError:
-            raise self._not_durable(f"{reason} (for {timeout:g} s)") from None
-
-    def _not_durable(self, reason: str) -> NotDurable:
-        return NotDurable(
-            f"{self.settings.path}: the last transactions are not acknowledged: {reason}",
-            hint="the database holds them; start the agent again once the cause is gone",
-        )
+        never = asyncio.Event()
+        while True:
+            try:
+                await pipeline.sync()
+                self._works()
+                return
+            except LitefleetError as error:
+                self._failed(error)
+                await backoff.wait(never)
 
     async def _wait_for_file(self, ready: Callable[[], None]) -> None:
         path = self.settings.path

@@ -52,10 +52,7 @@ async def replicate_forever(settings: Settings) -> None:
             try:
                 # A database whose tail was not acknowledged must not keep the others from sending theirs.
                 async with asyncio.TaskGroup() as tasks:
-                    running = [
-                        tasks.create_task(_outcome(replicator, ready, settings.shutdown_sync_timeout))
-                        for replicator in replicators
-                    ]
+                    running = [tasks.create_task(_outcome(replicator, ready)) for replicator in replicators]
             except* LitefleetError as group:
                 raise first_error(group) from None
             failures = [failure for task in running if (failure := task.result()) is not None]
@@ -66,11 +63,9 @@ async def replicate_forever(settings: Settings) -> None:
     log.info("Stopped; every committed transaction is acknowledged")
 
 
-async def _outcome(
-    replicator: DatabaseReplicator, ready: Callable[[DatabaseReplicator], None], timeout: float
-) -> NotDurable | None:
+async def _outcome(replicator: DatabaseReplicator, ready: Callable[[DatabaseReplicator], None]) -> NotDurable | None:
     try:
-        await replicator.run(lambda: ready(replicator), shutdown_timeout=timeout)
+        await replicator.run(lambda: ready(replicator))
     except NotDurable as failure:
         return failure
     return None
@@ -91,7 +86,14 @@ async def _replicators(settings: Settings) -> AsyncIterator[list[DatabaseReplica
             store = ObjectStore(connections[server], database.replica.bucket)
             await store.check()
             replicators.append(
-                DatabaseReplicator(database, store, watcher, executor, snapshot_interval=settings.snapshot_interval)
+                DatabaseReplicator(
+                    database,
+                    store,
+                    watcher,
+                    executor,
+                    snapshot_interval=settings.snapshot_interval,
+                    shutdown_timeout=settings.shutdown_sync_timeout,
+                )
             )
         yield replicators
 

@@ -7,14 +7,16 @@ those two are opened once and stay open until SQLite itself has let go.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from litefleet.errors import DatabaseError, WALError
 from litefleet.wal import INDEX_SIZE, WalIndex
 
 _MAGIC = b"SQLite format 3\0"
-#: Reads of the WAL index until it holds still; SQLite writes it within microseconds.
-_INDEX_ATTEMPTS = 1000
+#: Reads of the WAL index until it holds still. SQLite writes it in a microsecond, unless the system lets its process
+#: wait in the middle: after the first reads there are pauses, five seconds in all.
+_INDEX_QUICK, _INDEX_ATTEMPTS, _INDEX_PAUSE = 100, 5100, 0.001
 
 
 def companion(path: Path, suffix: str) -> Path:
@@ -70,12 +72,15 @@ class DatabaseFiles:
 
     def index(self) -> WalIndex:
         """The WAL index as of now; raises WALError if it does not hold still."""
-        for _ in range(_INDEX_ATTEMPTS):
+        for attempt in range(_INDEX_ATTEMPTS):
             index = WalIndex.parse(os.pread(self._index, INDEX_SIZE, 0))
             if index is not None:
                 return index
+            if attempt >= _INDEX_QUICK:
+                time.sleep(_INDEX_PAUSE)
         raise WALError(
-            f"WAL index of {self.path} is never consistent", hint="is another program writing to the -shm file?"
+            f"WAL index of {self.path} is never consistent",
+            hint="a program died while it wrote to it; it is opened again",
         )
 
     def main_size(self) -> int:

@@ -15,7 +15,8 @@ from inotify_simple import INotify, flags
 
 log = logging.getLogger("litefleet.watch")
 
-_WRITTEN = flags.MODIFY | flags.DELETE_SELF | flags.MOVE_SELF
+#: ATTRIB tells of a deleted file that is still open, as the WAL is here.
+_WRITTEN = flags.MODIFY | flags.ATTRIB | flags.MOVE_SELF
 _APPEARED = flags.CREATE | flags.MOVED_TO
 
 

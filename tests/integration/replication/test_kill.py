@@ -1,4 +1,4 @@
-"""An agent that is killed at any moment leaves a bucket that restores to a consistent prefix, with all it acknowledged."""
+"""An agent killed at any moment leaves a bucket that restores to a consistent prefix, with all it acknowledged."""
 
 from __future__ import annotations
 
