@@ -1,6 +1,6 @@
 """LTX version 3, the file format that Litestream writes: a header, compressed pages, an index of them, a trailer.
 
-Pure: bytes in, bytes out. ``docs/format.md`` describes the bytes.
+Pure: bytes in, bytes out.
 """
 
 from __future__ import annotations
