@@ -1,0 +1,1 @@
+"""Measure litefleet side by side with stock Litestream: same machine, same data, alternately, in one run."""
