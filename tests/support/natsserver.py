@@ -155,6 +155,9 @@ class NatsServer:
     def pause(self) -> None:
         """Stop the process from running (SIGSTOP): connections stay, nothing answers."""
         self.signal(signal.SIGSTOP)
+        status = Path(f"/proc/{self.pid}/status")
+        while "T (stopped)" not in status.read_text():
+            time.sleep(0.001)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)

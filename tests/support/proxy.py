@@ -23,6 +23,9 @@ class Proxy:
         self.port = 0
         #: Bytes that went from clients to the server.
         self.upstream = 0
+        #: Bytes that clients have given to the proxy, whether they went further or not.
+        self.taken = 0
+        self._took = asyncio.Event()
         #: Set while nothing is let through.
         self.hung = asyncio.Event()
         self._target_port = target_port
@@ -63,6 +66,12 @@ class Proxy:
     def hang_after(self, count: int) -> None:
         """``hang`` once that many more bytes went through, in either direction."""
         self._hang_after = count
+
+    async def wait_taken(self, count: int) -> None:
+        """Until clients have given the proxy that many bytes in all."""
+        while self.taken < count:
+            self._took.clear()
+            await self._took.wait()
 
     def resume(self) -> None:
         self.hung.clear()
@@ -130,6 +139,9 @@ class Proxy:
                     piece = await reader.read(PIECE)
                 except OSError:
                     piece = b""  # a cut is an end too
+                if upstream:
+                    self.taken += len(piece)
+                    self._took.set()
                 await way.put((loop.time() + self.latency, piece))
 
         async with asyncio.TaskGroup() as tasks:

@@ -68,19 +68,22 @@ async def test_a_read_goes_on_after_every_cut(server: NatsServer) -> None:
             assert bytes(got) == data
 
 
-async def test_a_dead_server_ends_requests_at_once_and_reconnecting_heals(server: NatsServer) -> None:
-    async with Connection.open(quick(server.url, timeout=60)) as connection:
+async def test_a_lost_connection_ends_requests_at_once_and_is_made_again(server: NatsServer) -> None:
+    async with tcp_proxy(server.port) as proxy, Connection.open(quick(proxy.url, timeout=60)) as connection:
         changes: asyncio.Queue[str] = asyncio.Queue()
         connection.on_state_change(lambda change: changes.put_nowait(change.state))
         async with asyncio.timeout(30):
-            server.pause()  # so that the request is under way, unanswered, when the server dies
+            proxy.hang()
+            sent = proxy.taken
             async with asyncio.TaskGroup() as tasks:
                 request = tasks.create_task(outcome(connection.request("$JS.API.INFO")))
-                await asyncio.to_thread(server.kill)
+                await proxy.wait_taken(sent + 1)
+                proxy.refuse()
             assert isinstance(request.result(), ServerUnreachable)
             assert await changes.get() == "disconnected"
             assert not connection.is_connected
-            await asyncio.to_thread(server.start)
+            proxy.resume()
+            proxy.accept()
             assert await changes.get() == "reconnected"
             assert (await connection.request("$JS.API.INFO")).data
 
