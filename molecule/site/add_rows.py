@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script for test hosts
 """Add rows to the SQLite databases of the command line, one transaction each, as their owner would."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script for test hosts
 """Print a digest of the content of each SQLite database of the command line, one per line."""
 
 from __future__ import annotations

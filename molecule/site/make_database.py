@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script for test hosts
 """Make SQLite databases with some thousand rows at the paths of the command line."""
 
 from __future__ import annotations

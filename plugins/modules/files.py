@@ -132,11 +132,15 @@ def own(path: str, item: dict[str, Any]) -> None:
 def stage(item: dict[str, Any], text: str) -> str:
     """The new content in a file beside its place, with owner and mode already right; its path."""
     handle, temporary = tempfile.mkstemp(dir=Path(item["path"]).parent, prefix=".", suffix=".new")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    own(temporary, item)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        own(temporary, item)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
     return temporary
 
 

@@ -47,8 +47,12 @@ options:
     type: str
     default: _INBOX
   health_url:
-    description: The server's health page.
+    description: The server's health page. It also says 503 for a moment whenever another bucket is being made.
     type: str
+  health_timeout:
+    description: Seconds to wait for it to say 200.
+    type: int
+    default: 60
   runtime:
     description: The agent's virtual environment.
     type: path
@@ -89,6 +93,7 @@ import asyncio
 import json
 import site
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -113,7 +118,15 @@ def activate(runtime: str) -> None:
     site.addsitedir(str(found[0]))
 
 
-def health(url: str) -> str:
+def health(url: str, seconds: int) -> str:
+    """What is still wrong with the server after so many seconds; empty as soon as it is healthy."""
+    end = time.monotonic() + seconds
+    while (wrong := health_now(url)) and time.monotonic() < end:
+        time.sleep(0.2)
+    return wrong
+
+
+def health_now(url: str) -> str:
     """What is wrong with the server; empty if it is healthy."""
     try:
         with urllib.request.urlopen(url, timeout=10) as answer:
@@ -186,6 +199,7 @@ def main() -> None:
             "ca": {"type": "path"},
             "inbox_prefix": {"type": "str", "default": "_INBOX"},
             "health_url": {"type": "str"},
+            "health_timeout": {"type": "int", "default": 60},
             "runtime": {"type": "path", "default": "/opt/litefleet/current"},
         },
         supports_check_mode=True,
@@ -198,9 +212,10 @@ def main() -> None:
         if module.check_mode:
             would_create(module)
         module.fail_json(msg=str(error))
-    if module.params["health_url"] and (wrong := health(module.params["health_url"])):
-        if module.check_mode and not Path(str(module.params["ca"])).exists():
-            would_create(module)
+    if module.check_mode and module.params["ca"] and not Path(module.params["ca"]).exists():
+        would_create(module)  # there is a runtime already, but no server yet
+    url = module.params["health_url"]
+    if url and (wrong := health(url, module.params["health_timeout"])):
         module.fail_json(msg=f"No bucket was touched, because the server is not healthy: {wrong}")
     from litefleet.errors import AuthenticationFailed, LitefleetError
 
