@@ -7,7 +7,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -93,7 +92,8 @@ def database_bytes(path: Path, scratch: Path) -> bytes:
     copy = scratch / "copy.db"
     for suffix in ("", "-wal"):
         if Path(f"{path}{suffix}").exists():
-            shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+            # Not here: closing a database's file would drop the locks of this process on it.
+            subprocess.run(["cp", f"{path}{suffix}", f"{copy}{suffix}"], check=True, timeout=PATIENCE)
     assert run_sql(copy, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
     content = copy.read_bytes()
     copy.unlink()
