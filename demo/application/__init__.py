@@ -1,0 +1,1 @@
+"""What runs on the application's hosts: Python's standard library and nothing else."""
