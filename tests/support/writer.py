@@ -11,6 +11,7 @@ import random
 import sqlite3
 import sys
 import threading
+from collections.abc import Callable
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS entry (id INTEGER PRIMARY KEY, body BLOB NOT NULL, digest TEXT NOT NULL);
@@ -110,7 +111,7 @@ class Application:
 
 def main() -> None:
     application = Application(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4096)
-    commands = {
+    commands: dict[str, Callable[..., str]] = {
         "insert": application.insert_command, "shrink": application.shrink, "rollback": application.rollback,
         "checkpoint": application.checkpoint, "read": application.read, "unread": application.unread,
         "go": application.go, "halt": application.halt, "quit": application.quit,
