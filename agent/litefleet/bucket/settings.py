@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from litefleet.errors import BucketNotFound, BucketUnusable, ConfigError, RequestFailed
+from litefleet.errors import BucketNotFound, BucketUnusable, ConfigError, RequestFailed, ServerUnreachable
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import Names, api_request
 
@@ -70,8 +70,9 @@ async def apply(connection: Connection, wanted: BucketSettings, *, check: bool) 
     changed = any(_effective(config, key) != value for key, value in target.items())
     if changed and not check:
         for step in _steps(config, target):
-            await _until_settled(connection, names)
+            await _until_settled(connection, names, in_place=True)
             await api_request(connection, names, "UPDATE", step)
+        await _until_settled(connection, names, in_place=False)
     return Change(before, wanted, changed=changed, created=False)
 
 
@@ -86,26 +87,31 @@ def _steps(config: dict[str, Any], target: dict[str, Any]) -> list[dict[str, Any
     return [{**config, **target, kept: config.get(kept)}, {**config, **target}]
 
 
-async def _until_settled(connection: Connection, names: Names) -> None:
-    """Until no replica is on its way to another server.
+async def _until_settled(connection: Connection, names: Names, *, in_place: bool) -> None:
+    """Until the stream has a leader that answers and, with ``in_place``, no replica is on its way to another server.
 
-    Raises ``RequestFailed`` when that takes longer than ``MOVE_TIMEOUT``; the move itself goes on.
+    Raises ``RequestFailed`` when that takes longer than ``MOVE_TIMEOUT``; a move itself goes on.
     """
     try:
         async with asyncio.timeout(MOVE_TIMEOUT):
-            while True:
-                info = await api_request(connection, names, "INFO")
-                cluster: dict[str, Any] = info.get("cluster") or {}
-                # Servers before 2.15 do not say `desired`; while they move a stream it has replicas to spare.
-                spare = len(cluster.get("replicas") or ()) - (info["config"]["num_replicas"] - 1)
-                if "desired" not in cluster and spare <= 0:
-                    return
+            while not await _is_settled(connection, names, in_place=in_place):  # noqa: ASYNC110 -- the server has no event
                 await asyncio.sleep(MOVE_POLL)
     except TimeoutError:
         raise RequestFailed(
             f"Bucket `{names.bucket}` on {connection.connected_url} is still being moved to other servers",
-            hint="its data stays available meanwhile; run this again when the move is done",
+            hint="run this again when the move is done",
         ) from None
+
+
+async def _is_settled(connection: Connection, names: Names, *, in_place: bool) -> bool:
+    try:
+        info = await api_request(connection, names, "INFO")
+    except (RequestFailed, ServerUnreachable):
+        return False  # an election: nobody answers until there is a leader
+    cluster: dict[str, Any] = info.get("cluster") or {}
+    # Servers before 2.15 do not say `desired`; while they move a stream it has replicas to spare.
+    spare = len(cluster.get("replicas") or ()) - (info["config"]["num_replicas"] - 1)
+    return not in_place or ("desired" not in cluster and spare <= 0)
 
 
 async def _info(connection: Connection, names: Names) -> dict[str, Any] | None:
