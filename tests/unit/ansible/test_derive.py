@@ -128,9 +128,9 @@ def test_the_provisioner_cannot_read_purge_or_delete() -> None:
     ]
 
 
-def test_an_account_has_room_for_its_buckets_and_no_more() -> None:
+def test_an_account_stores_on_disk_only_and_holds_both_users() -> None:
     account = _derive.account([APP, {"path": "/b.db"}], "UA", "UP", 5)
-    assert account["jetstream"] == {"max_mem": 0, "max_streams": 2, "max_file": 5}
+    assert account["jetstream"] == {"max_mem": 0, "max_file": 5}
     assert [user["nkey"] for user in account["users"]] == ["UA", "UP"]
 
 
