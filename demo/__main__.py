@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from demo import playbook
 from demo.compare import problems
 from demo.errors import DemoError, Unfit
 from demo.journal import tail
@@ -47,6 +48,7 @@ def main() -> int:
 
 
 def _demo(screen: Screen, *, keep: bool) -> int:
+    playbook.check_programs()
     fleet = Fleet(FLEET)
     if fleet.hosts():
         screen.say(f"Taking down the fleet {FLEET} that an earlier run has left")
@@ -89,7 +91,7 @@ def _take_down(screen: Screen, fleet: Fleet, *, early: bool) -> None:
     """Not to be interrupted again: half a fleet would stay. Children inherit that."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    screen.say(f"Taking down the fleet {FLEET}{' early' if early else ''}")
+    screen.say(f"{'Stopped early. ' if early else ''}Taking down the fleet {FLEET}")
     fleet.down()
 
 

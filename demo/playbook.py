@@ -59,11 +59,15 @@ class Run:
         return sum(host.get("changed", 0) for host in self.recap.values())
 
 
+def check_programs() -> None:
+    """Raises Unfit if the environment that runs the demo is not complete."""
+    missing = [name for name in ("ansible-playbook", "nats-server") if not (PROGRAMS / name).exists()]
+    if missing:
+        raise Unfit(f"{PROGRAMS} has no {' and no '.join(missing)}; `make demo` prepares an environment that has")
+
+
 def run(screen: Screen, playbook: str, *arguments: str, log: str) -> Run:
     """Run a playbook of the project over the demo's fleet; ``log`` names the log file. Raises DemoError."""
-    program = PROGRAMS / "ansible-playbook"
-    if not program.exists():
-        raise Unfit(f"{program} is missing; `make demo` prepares the environment")
     CACHE.mkdir(parents=True, exist_ok=True)
     path = CACHE / f"{log}.log"
     environment = {
@@ -73,7 +77,7 @@ def run(screen: Screen, playbook: str, *arguments: str, log: str) -> Run:
         "ANSIBLE_NOCOLOR": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [str(program), "--inventory", str(INVENTORY), playbook, *arguments]
+    command = [str(PROGRAMS / "ansible-playbook"), "--inventory", str(INVENTORY), playbook, *arguments]
     with subprocess.Popen(
         command, cwd=PROJECT, env=environment, text=True, errors="replace",
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
