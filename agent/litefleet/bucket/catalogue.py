@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from litefleet.bucket.names import SNAPSHOT_LEVEL, TIMESTAMP_HEADER, parse_object_name, parse_timestamp
+from litefleet.bucket.names import FULL_HEADER, SNAPSHOT_LEVEL, TIMESTAMP_HEADER, parse_object_name, parse_timestamp
 from litefleet.nats.objects import ObjectInfo
 
 
@@ -20,6 +20,16 @@ class LTXFile:
     size: int
     created: datetime
     object: ObjectInfo
+
+    @property
+    def base(self) -> bool:
+        """Whether a restore can begin with it: it holds every page, from TXID 1 on."""
+        return self.min_txid == 1
+
+    @property
+    def full(self) -> bool:
+        """Whether it holds every page, as far as its name and headers tell."""
+        return self.base or FULL_HEADER in self.object.headers
 
     @classmethod
     def from_object(cls, info: ObjectInfo) -> LTXFile | None:
@@ -40,7 +50,11 @@ class Catalogue:
     @classmethod
     def of(cls, objects: Iterable[ObjectInfo]) -> Catalogue:
         """Sort a listing; objects that are not LTX files are left out."""
-        files = filter(None, map(LTXFile.from_object, objects))
+        return cls.sorted(filter(None, map(LTXFile.from_object, objects)))
+
+    @classmethod
+    def sorted(cls, files: Iterable[LTXFile]) -> Catalogue:
+        """Put files in order."""
         return cls(tuple(sorted(files, key=lambda file: (file.level, file.max_txid, file.min_txid))))
 
     def at(self, level: int) -> tuple[LTXFile, ...]:

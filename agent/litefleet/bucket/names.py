@@ -11,6 +11,8 @@ SNAPSHOT_LEVEL = 9
 TIMESTAMP_HEADER = "Litestream-Timestamp"
 #: Our own object header: the WAL's cumulative checksum where the file ends. Equal again means: the same WAL goes on.
 WAL_HEADER = "Litefleet-Wal"
+#: Our own object header on level 0 files that hold every page, though not from TXID 1 on.
+FULL_HEADER = "Litefleet-Full"
 _NAME = re.compile(r"ltx/([0-9])/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

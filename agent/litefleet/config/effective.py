@@ -14,7 +14,13 @@ def effective(settings: Settings) -> dict[str, object]:
     """A configuration file's content, ready for ``yaml.safe_dump``; secrets are ``***``."""
     return {
         "logging": {"level": settings.logging.level, "type": settings.logging.type},
-        "snapshot": {"interval": format_duration(settings.snapshot_interval)},
+        "snapshot": {
+            "interval": format_duration(settings.snapshot_interval),
+            "retention": format_duration(settings.snapshot_retention),
+        },
+        "levels": [{"interval": format_duration(interval)} for interval in settings.levels],
+        "l0-retention": format_duration(settings.l0_retention),
+        "retention": {"enabled": settings.retention_enabled},
         "shutdown-sync-timeout": format_duration(settings.shutdown_sync_timeout),
         "dbs": [_database(database) for database in settings.databases],
     }

@@ -21,8 +21,7 @@ class Level:
 
 
 _METRICS = "remove it; this version serves no metrics over HTTP"
-_RETENTION = "remove it; this version deletes no backups"
-_LEVELS = "remove it; this version does not compact"
+_RETENTION = "write it at the top level as `snapshot: {retention: …}`"
 _CREDS = "put the JWT and the seed into one creds file (`nsc generate creds`) and name it with `creds`"
 _CLIENT_CERT = "use `creds`, `nkey`, `token` or `username` and `password`, with `root-cas` for encryption"
 _DIRECTORY = "list each database with its own `path` and bucket"
@@ -91,19 +90,17 @@ DATABASE = Level(
 
 TOP = Level(
     "the top level",
-    frozenset({"dbs", "logging", "snapshot", "shutdown-sync-timeout"}) | REPLICA.known,
+    frozenset({"dbs", "logging", "snapshot", "levels", "l0-retention", "retention", "shutdown-sync-timeout"})
+    | REPLICA.known,
     {
         **REPLICA.unsupported,
         "addr": _METRICS,
         "mcp-addr": "remove it",
         "exec": "start the application as a service of its own",
         "socket": "remove it",
-        "levels": _LEVELS,
         "validation": _VALIDATION,
-        "l0-retention": _RETENTION,
-        "l0-retention-check-interval": _RETENTION,
-        "verify-compaction": _LEVELS,
-        "retention": _RETENTION,
+        "l0-retention-check-interval": "remove it; files are removed as soon as they may be",
+        "verify-compaction": "remove it; a compaction that does not fit its sources is never uploaded",
         "heartbeat-url": "watch the service itself, for example with systemd",
         "heartbeat-interval": "watch the service itself, for example with systemd",
         "shutdown-sync-interval": "remove it; `shutdown-sync-timeout` bounds the whole wait",
@@ -116,10 +113,14 @@ LOGGING = Level(
     {"stderr": "remove it; logs always go to standard error", "source": "remove it"},
 )
 
-SNAPSHOT = Level("`snapshot`", frozenset({"interval"}), {"retention": _RETENTION})
+SNAPSHOT = Level("`snapshot`", frozenset({"interval", "retention"}), {})
+
+RETENTION = Level("`retention`", frozenset({"enabled"}), {})
+
+COMPACTION = Level("an entry of `levels`", frozenset({"interval"}), {})
 
 #: In the order in which a misplaced key is looked for; the top level takes replica settings too, so it comes late.
-_LEVELS_BY_NEED = (REPLICA, DATABASE, TOP, LOGGING, SNAPSHOT)
+_LEVELS_BY_NEED = (REPLICA, DATABASE, TOP, LOGGING, SNAPSHOT, RETENTION, COMPACTION)
 
 
 def check_keys(section: Section, level: Level) -> None:

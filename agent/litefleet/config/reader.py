@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from litefleet.config.document import Context, Entry, Section, read
-from litefleet.config.keys import DATABASE, LOGGING, SNAPSHOT, TOP, check_keys
+from litefleet.config.keys import DATABASE, LOGGING, TOP, check_keys
+from litefleet.config.lifetimes import duration, read_lifetimes
 from litefleet.config.replica import read_replica
 from litefleet.config.settings import Database, Logging, Replica, Server, Settings
 
@@ -36,8 +37,8 @@ def read_settings(text: str, context: Context) -> Settings:
         settings = Settings(
             databases=tuple(one.database for one in found),
             logging=_logging(top),
-            snapshot_interval=_snapshot_interval(top),
-            shutdown_sync_timeout=_duration(top, "shutdown-sync-timeout", _SETTINGS.shutdown_sync_timeout, zero=True),
+            **read_lifetimes(top),
+            shutdown_sync_timeout=duration(top, "shutdown-sync-timeout", _SETTINGS.shutdown_sync_timeout, zero=True),
         )
     context.problems.raise_if_any()
     return settings
@@ -65,9 +66,9 @@ def _database(section: Section, top: Section) -> Database | None:
     wanted = Database(path=path or Path("/"), replica=replica or Replica(Server(urls=()), ""))
     wanted = replace(
         wanted,
-        monitor_interval=_duration(section, "monitor-interval", wanted.monitor_interval, zero=False),
-        checkpoint_interval=_duration(section, "checkpoint-interval", wanted.checkpoint_interval, zero=True),
-        busy_timeout=_duration(section, "busy-timeout", wanted.busy_timeout, zero=True),
+        monitor_interval=duration(section, "monitor-interval", wanted.monitor_interval, zero=False),
+        checkpoint_interval=duration(section, "checkpoint-interval", wanted.checkpoint_interval, zero=True),
+        busy_timeout=duration(section, "busy-timeout", wanted.busy_timeout, zero=True),
     )
     if (entry := section.get("min-checkpoint-page-count")) and (count := entry.integer(minimum=1)) is not None:
         wanted = replace(wanted, min_checkpoint_page_count=count)
@@ -153,18 +154,3 @@ def _logging(top: Section) -> Logging:
         level=(level and level.choice(*_LOG_LEVELS)) or Logging().level,
         type=(kind and kind.choice("text", "json")) or Logging().type,
     )
-
-
-def _snapshot_interval(top: Section) -> float:
-    entry = top.get("snapshot")
-    section = entry.section() if entry else None
-    if section is None:
-        return _SETTINGS.snapshot_interval
-    check_keys(section, SNAPSHOT)
-    return _duration(section, "interval", _SETTINGS.snapshot_interval, zero=False)
-
-
-def _duration(section: Section, key: str, default: float, *, zero: bool) -> float:
-    entry = section.get(key)
-    value = entry.duration(zero=zero) if entry else None
-    return default if value is None else value

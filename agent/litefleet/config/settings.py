@@ -96,5 +96,13 @@ class Settings:
     logging: Logging = Logging()
     #: Seconds between level 9 snapshots.
     snapshot_interval: float = 24 * 3600.0
+    #: Seconds between the files of level 1, 2 and so on; each level joins files of the one below.
+    levels: tuple[float, ...] = (30.0, 300.0, 3600.0)
+    #: Seconds that level 0 files are kept once level 1 holds the same; 0 keeps them for the whole recovery window.
+    l0_retention: float = 300.0
+    #: The recovery window: any time so many seconds back can be restored, as exactly as the levels allow.
+    snapshot_retention: float = 24 * 3600.0
+    #: False: nothing is ever removed from the bucket.
+    retention_enabled: bool = True
     #: Seconds that stopping may take to have the last transactions acknowledged.
     shutdown_sync_timeout: float = 30.0

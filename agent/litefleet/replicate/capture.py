@@ -7,7 +7,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from litefleet.bucket.names import SNAPSHOT_LEVEL, TIMESTAMP_HEADER, WAL_HEADER, format_timestamp, object_name
+from litefleet.bucket.names import (
+    FULL_HEADER,
+    SNAPSHOT_LEVEL,
+    TIMESTAMP_HEADER,
+    WAL_HEADER,
+    format_timestamp,
+    object_name,
+)
 from litefleet.errors import DatabaseError
 from litefleet.ltx import Header, encode, lock_page
 from litefleet.replicate.cursor import Cursor, continues
@@ -33,6 +40,8 @@ class Batch:
     blocks: Callable[[], Iterator[bytes]]
     #: Whether it holds all that was committed when it was captured.
     complete: bool = False
+    #: Whether it holds every page.
+    whole: bool = False
     _hold: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -44,6 +53,8 @@ class Batch:
     def object_headers(self) -> Mapping[str, str]:
         """The object's headers."""
         headers = {TIMESTAMP_HEADER: format_timestamp(self.header.timestamp)}
+        if self.whole:
+            headers[FULL_HEADER] = "1"
         if self.cursor.checksum:
             headers[WAL_HEADER] = self.cursor.checksum.hex()
         return headers
@@ -124,7 +135,7 @@ class Capture:
         def blocks() -> Iterator[bytes]:
             return encode(header, self._all_pages(cursor, newest))
 
-        return Batch(level, header, cursor, blocks, _hold=hold.pop_all())
+        return Batch(level, header, cursor, blocks, whole=True, _hold=hold.pop_all())
 
     def seal(self, cursor: Cursor) -> tuple[Batch | None, int]:
         """Checkpoint with nothing left behind: under the write lock, capture the tail into memory, then copy.

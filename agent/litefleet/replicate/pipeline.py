@@ -14,6 +14,7 @@ from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.blocking import Worker
 from litefleet.replicate.capture import Batch, Capture, Discontinuity
 from litefleet.replicate.cursor import Cursor, resume
+from litefleet.replicate.ledger import Ledger
 from litefleet.replicate.schedule import Schedule
 from litefleet.sqlite import LiveDatabase
 
@@ -24,11 +25,19 @@ class Pipeline:
     """Not to be shared between tasks."""
 
     def __init__(
-        self, settings: Database, store: ObjectStore, work: Worker, schedule: Schedule, database: LiveDatabase
+        self,
+        settings: Database,
+        database: LiveDatabase,
+        store: ObjectStore,
+        *,
+        ledger: Ledger,
+        work: Worker,
+        schedule: Schedule,
     ) -> None:
         self.acknowledged = 0
         self._path = settings.path
         self._store = store
+        self._ledger = ledger
         self._work = work
         self._schedule = schedule
         self._database = database
@@ -42,6 +51,7 @@ class Pipeline:
         """Ask the bucket where it stands, and the WAL whether it goes on from there."""
         catalogue = Catalogue.of((await self._store.list()).objects)
         self._schedule.note_catalogue(catalogue)
+        self._ledger.reset(catalogue)
         self.acknowledged = catalogue.max_txid
         newest = catalogue.newest
         if newest is not None:
@@ -116,7 +126,7 @@ class Pipeline:
             await self._put(batch)
         finally:
             await self._work(batch.release)
-        self._schedule.note_full()
+        self._schedule.note_acknowledged(batch.header.max_txid, full=True)
 
     async def _send_tail(self) -> None:
         if self._tail is not None:
@@ -143,12 +153,12 @@ class Pipeline:
             raise
         self._cursor = batch.cursor
         self.acknowledged = batch.header.max_txid
-        if batch.header.full:
-            self._schedule.note_full()
+        self._schedule.note_acknowledged(batch.header.max_txid, full=batch.header.full)
 
     async def _put(self, batch: Batch) -> None:
         began = time.monotonic()
         stored = await self._store.put(batch.name, self._work.blocks(batch.blocks()), headers=batch.object_headers)
+        self._ledger.add(stored)
         log.debug(
             "%s: acknowledged level=%d txid=%016x pages=%d bytes=%d seconds=%.3f",
             self._path, batch.level, batch.header.max_txid, batch.header.commit, stored.size, time.monotonic() - began,

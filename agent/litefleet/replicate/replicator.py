@@ -13,6 +13,7 @@ from litefleet.errors import DatabaseError, LitefleetError, NotDurable
 from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.backoff import Backoff
 from litefleet.replicate.blocking import Worker
+from litefleet.replicate.ledger import Ledger
 from litefleet.replicate.pipeline import Pipeline
 from litefleet.replicate.schedule import Schedule
 from litefleet.sqlite import LiveDatabase, Watcher
@@ -34,6 +35,7 @@ class DatabaseReplicator:
         store: ObjectStore,
         watcher: Watcher,
         executor: Executor,
+        ledger: Ledger,
         *,
         snapshot_interval: float,
         shutdown_timeout: float = 30.0,
@@ -41,6 +43,7 @@ class DatabaseReplicator:
         """Both times are seconds; ``shutdown_timeout`` is what ``stop`` leaves for the last transactions."""
         self.settings = settings
         self._store = store
+        self._ledger = ledger
         self._watcher = watcher
         self._work = Worker(executor)
         self._schedule = Schedule(settings, snapshot_interval)
@@ -100,7 +103,9 @@ class DatabaseReplicator:
         settings = self.settings
         database = await self._work(lambda: LiveDatabase(settings.path, busy_timeout=settings.busy_timeout))
         try:
-            pipeline = Pipeline(settings, self._store, self._work, self._schedule, database)
+            pipeline = Pipeline(
+                settings, database, self._store, ledger=self._ledger, work=self._work, schedule=self._schedule
+            )
             await pipeline.locate()
             yield pipeline
         finally:

@@ -24,21 +24,28 @@ class Schedule:
         self._snapshot_interval = snapshot_interval
         self._newest_full = 0.0
         self._no_snapshot_before = 0.0
+        self._txid = self._full_txid = 0
         self._last_checkpoint = time.monotonic()
         self._not_before = 0.0
         self._retry = _FIRST_RETRY
         self._uncopied = 0
 
     def note_catalogue(self, catalogue: Catalogue) -> None:
-        """Take the age of the newest full copy from the bucket."""
-        self._newest_full = max((f.created.timestamp() for f in catalogue.files if f.min_txid == 1), default=0.0)
+        """Take the position and the newest full copy from the bucket."""
+        self._txid = catalogue.max_txid
+        bases = [file for file in catalogue.files if file.base]
+        newest = max(bases, key=lambda file: file.max_txid, default=None)
+        self._newest_full = newest.created.timestamp() if newest else 0.0
+        self._full_txid = newest.max_txid if newest else 0
 
-    def note_full(self) -> None:
-        """A file with every page was acknowledged now."""
-        self._newest_full = time.time()
+    def note_acknowledged(self, txid: int, *, full: bool) -> None:
+        """A file up to ``txid`` was acknowledged now; ``full`` if it has every page."""
+        self._txid = max(self._txid, txid)
+        if full:
+            self._newest_full, self._full_txid = time.time(), txid
 
     def snapshot_due(self) -> bool:
-        """Whether the newest full copy is older than the interval."""
+        """Whether the newest full copy is older than the interval, and something has changed since."""
         return self._until_snapshot() <= 0
 
     def postpone_snapshot(self) -> None:
@@ -46,6 +53,8 @@ class Schedule:
         self._no_snapshot_before = time.monotonic() + _SNAPSHOT_RETRY
 
     def _until_snapshot(self) -> float:
+        if self._txid == self._full_txid:
+            return _LONGEST_IDLE
         due = self._newest_full + self._snapshot_interval - time.time()
         return max(due, self._no_snapshot_before - time.monotonic())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litefleet.restore.plan import Plan, plan
+from litefleet.bucket.plan import Plan, plan
 from litefleet.restore.run import Restored, restore
 
 __all__ = ["Plan", "Restored", "plan", "restore"]

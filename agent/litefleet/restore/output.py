@@ -15,7 +15,7 @@ from typing import Self
 import apsw
 
 from litefleet.errors import IntegrityFailed, LTXError, OutputExists, RestoreError
-from litefleet.ltx import Decoder, Header
+from litefleet.ltx import Decoder, Header, check_follows
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -104,10 +104,7 @@ class Output:
         if before is None and not header.full:
             raise _wrong(name, f"it should hold every page, but starts at TXID {header.min_txid:016x}")
         if before is not None:
-            if header.page_size != before.page_size:
-                raise _wrong(name, f"pages of {header.page_size} bytes follow pages of {before.page_size}")
-            if not header.min_txid <= before.max_txid + 1 <= header.max_txid:
-                raise _wrong(name, f"its header does not follow TXID {before.max_txid:016x}")
+            check_follows(name, before, header)
         self._header = header
         # Later files must find no page that this one has cut off.
         os.ftruncate(self._file, header.commit * header.page_size)

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from litefleet.bucket import LTXFile
+from litefleet.bucket.fetch import fetch
+from litefleet.bucket.plan import Plan
 from litefleet.errors import LitefleetError, first_error
 from litefleet.nats.objects import ObjectStore
-from litefleet.restore.fetch import fetch
 from litefleet.restore.output import Output, check_free
-from litefleet.restore.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

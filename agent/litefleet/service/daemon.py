@@ -6,16 +6,17 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 
 from litefleet.config.settings import Server, Settings
-from litefleet.errors import LitefleetError, NotDurable, first_error
+from litefleet.errors import LitefleetError, first_error
 from litefleet.nats.connection import Connection
 from litefleet.nats.objects import ObjectStore
-from litefleet.replicate import DatabaseReplicator
 from litefleet.service.notify import notify
+from litefleet.service.protection import Protection
 from litefleet.sqlite import Watcher
 
 log = logging.getLogger("litefleet.service")
@@ -23,11 +24,11 @@ log = logging.getLogger("litefleet.service")
 
 async def replicate_once(settings: Settings) -> None:
     """Bring every bucket up to date and return; raises the first error."""
-    async with _replicators(settings) as replicators:
+    async with _protections(settings) as protections:
         try:
             async with asyncio.TaskGroup() as tasks:
-                for replicator in replicators:
-                    tasks.create_task(replicator.once())
+                for protection in protections:
+                    tasks.create_task(protection.once())
         except* LitefleetError as group:
             raise first_error(group) from None
 
@@ -38,21 +39,20 @@ async def replicate_forever(settings: Settings) -> None:
     Raises NotDurable if the last transactions of a database were not acknowledged; and before anything is started, the
     error of a server or bucket that cannot be used.
     """
-    async with _replicators(settings) as replicators:
-        with _stopped_by_signals(replicators):
-            waiting = {replicator.settings.path for replicator in replicators}
+    async with _protections(settings) as protections:
+        with _stopped_by_signals(protections):
+            waiting = {protection.database.path for protection in protections}
 
-            def ready(replicator: DatabaseReplicator) -> None:
-                if replicator.settings.path in waiting:
-                    waiting.discard(replicator.settings.path)
+            def ready(protection: Protection) -> None:
+                if protection.database.path in waiting:
+                    waiting.discard(protection.database.path)
                     if not waiting:
-                        log.info("Replicating %d databases", len(replicators))
-                        notify("READY=1", f"STATUS=Replicating {len(replicators)} databases")
+                        log.info("Replicating %d databases", len(protections))
+                        notify("READY=1", f"STATUS=Replicating {len(protections)} databases")
 
             try:
-                # A database whose tail was not acknowledged must not keep the others from sending theirs.
                 async with asyncio.TaskGroup() as tasks:
-                    running = [tasks.create_task(_outcome(replicator, ready)) for replicator in replicators]
+                    running = [tasks.create_task(one.run(partial(ready, one))) for one in protections]
             except* LitefleetError as group:
                 raise first_error(group) from None
             failures = [failure for task in running if (failure := task.result()) is not None]
@@ -63,50 +63,33 @@ async def replicate_forever(settings: Settings) -> None:
     log.info("Stopped; every committed transaction is acknowledged")
 
 
-async def _outcome(replicator: DatabaseReplicator, ready: Callable[[DatabaseReplicator], None]) -> NotDurable | None:
-    try:
-        await replicator.run(lambda: ready(replicator))
-    except NotDurable as failure:
-        return failure
-    return None
-
-
 @asynccontextmanager
-async def _replicators(settings: Settings) -> AsyncIterator[list[DatabaseReplicator]]:
-    """One replicator per database, each bucket checked; databases with the same server share a connection."""
+async def _protections(settings: Settings) -> AsyncIterator[list[Protection]]:
+    """One for each database, its bucket checked; databases with the same server share a connection."""
     async with AsyncExitStack() as stack:
         connections: dict[Server, Connection] = {}
         executor = stack.enter_context(ThreadPoolExecutor(min(32, 4 + (os.cpu_count() or 1)), "sqlite"))
         watcher = stack.enter_context(Watcher())
-        replicators = []
+        protections = []
         for database in settings.databases:
             server = database.replica.server
             if server not in connections:
                 connections[server] = await stack.enter_async_context(Connection.open(server))
             store = ObjectStore(connections[server], database.replica.bucket)
             await store.check()
-            replicators.append(
-                DatabaseReplicator(
-                    database,
-                    store,
-                    watcher,
-                    executor,
-                    snapshot_interval=settings.snapshot_interval,
-                    shutdown_timeout=settings.shutdown_sync_timeout,
-                )
-            )
-        yield replicators
+            protections.append(Protection(database, store, watcher, executor, settings))
+        yield protections
 
 
 @contextmanager
-def _stopped_by_signals(replicators: list[DatabaseReplicator]) -> Iterator[None]:
+def _stopped_by_signals(protections: list[Protection]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
         log.info("%s: sending the last transactions", number.name)
         notify("STOPPING=1")
-        for replicator in replicators:
-            replicator.stop()
+        for protection in protections:
+            protection.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)

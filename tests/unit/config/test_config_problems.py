@@ -54,7 +54,7 @@ loging: {level: info}
     assert problems(text) == [
         "f.yml:7: dbs[0].replica.max-reconects: unknown key; did you mean max-reconnects?",
         "f.yml:8: dbs[0].replica.timeout: a time needs a unit; write for example `30s`, `5m` or `500ms`",
-        "f.yml:10: dbs[1].retention: not supported yet: `retention`; remove it; this version deletes no backups",
+        "f.yml:10: dbs[1].retention: unknown key; it belongs in the top level",
         "f.yml:11: dbs[1].replica: `bucket` is missing; name the object store bucket of this database",
         "f.yml:13: loging: unknown key; did you mean logging?",
     ]
@@ -85,7 +85,13 @@ loging: {level: info}
         (replica("", "logging: {type: pretty}"), "logging.type", "must be one of `text`, `json`"),
         (replica("", "logging:"), "logging", "is empty; give it keys or remove it"),
         (replica("", "snapshot: {interval: 0s}"), "snapshot.interval", "must be more than zero"),
-        (replica("", "snapshot: {retention: 24h}"), "snapshot.retention", "not supported yet: `retention`"),
+        (replica("", "snapshot: {retention: 1}"), "snapshot.retention", "unit"),
+        (replica("", "snapshot: {retention: 1h}\nl0-retention: 2h"), "l0-retention", "recovery window"),
+        (replica("", "levels: [{interval: 1m}, {interval: 1m}]"), "levels", "longer from level to level"),
+        (replica("", "levels: []"), "levels", "1 to 8"),
+        (replica("", "levels: [{}]"), "levels[0]", "`interval` is missing"),
+        (replica("", "levels: [{interval: 1m, count: 3}]"), "levels[0].count", "unknown key"),
+        (replica("", "retention: {enabled: 1}"), "retention.enabled", "true"),
         (replica("", "shutdown-sync-timeout: 30"), "shutdown-sync-timeout", "needs a unit"),
         (replica("", "timeout: 5x"), "timeout", "is not a time"),
         # Databases
@@ -163,7 +169,7 @@ def test_mistake_is_named_with_its_key(text: str, key: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["addr", "socket", "exec", "levels", "l0-retention", "retention", "validation", "heartbeat-url", "mcp-addr"]
+    "key", ["addr", "socket", "exec", "verify-compaction", "validation", "heartbeat-url", "mcp-addr"]
 )
 def test_top_level_key_of_litestream_without_a_meaning_here_is_refused_by_name(key: str) -> None:
     (line,) = problems(replica("", f"{key}: x"))

@@ -90,23 +90,28 @@ async def test_waiting_ends_at_once_when_asked_to() -> None:
 
 
 class TestSchedule:
-    def test_an_empty_bucket_needs_a_full_copy(self) -> None:
-        schedule = Schedule(SETTINGS, 86400.0)
-        schedule.note_catalogue(Catalogue.of([]))
+    def test_a_full_copy_is_due_once_something_changed_and_the_last_one_is_old(self) -> None:
+        schedule = Schedule(SETTINGS, 0.0)
+        schedule.note_catalogue(Catalogue.of([ltx(0, 1, 1)]))
+        assert not schedule.snapshot_due(), "nothing has changed since"
+        assert 0 < schedule.idle() <= 3600
+        schedule.note_acknowledged(2, full=False)
         assert schedule.snapshot_due()
         assert schedule.idle() == 0
-        schedule.note_full()
+        schedule.note_acknowledged(2, full=True)
         assert not schedule.snapshot_due()
-        assert 0 < schedule.idle() <= 3600
 
     def test_the_age_of_the_newest_full_copy_counts(self) -> None:
         schedule = Schedule(SETTINGS, 1e12)
         schedule.note_catalogue(Catalogue.of([ltx(9, 1, 5), ltx(0, 6, 6)]))
         assert not schedule.snapshot_due()
+
+    def test_a_busy_database_is_left_alone_for_a_while(self) -> None:
         schedule = Schedule(SETTINGS, 0.0)
-        schedule.note_catalogue(Catalogue.of([ltx(0, 1, 1)]))
-        schedule.note_full()
+        schedule.note_catalogue(Catalogue.of([ltx(9, 1, 5), ltx(0, 6, 6)]))
         assert schedule.snapshot_due()
+        schedule.postpone_snapshot()
+        assert not schedule.snapshot_due()
 
     def test_files_that_do_not_start_at_the_first_txid_are_no_full_copies(self) -> None:
         schedule = Schedule(SETTINGS, 1e9)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from litefleet.bucket import SNAPSHOT_LEVEL, Catalogue, LTXFile
-from litefleet.bucket.names import format_timestamp
+from litefleet.bucket.catalogue import Catalogue, LTXFile
+from litefleet.bucket.names import SNAPSHOT_LEVEL, format_timestamp
 from litefleet.errors import NoBackup
 
 
@@ -49,7 +49,7 @@ def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime |
         )
     if not chain:
         raise _nothing(catalogue, timestamp)
-    beyond = [file for file in usable if file.max_txid > reached]
+    beyond = [file for file in usable if file.max_txid > reached and not _joined(catalogue, file)]
     if beyond:
         first = min(beyond, key=lambda file: file.min_txid)
         raise NoBackup(
@@ -78,6 +78,14 @@ def _chain(files: list[LTXFile]) -> list[LTXFile]:
     if best is not None:
         chain.append(best)
     return chain
+
+
+def _joined(catalogue: Catalogue, file: LTXFile) -> bool:
+    """Whether a larger file holds the same: then its neighbours are not lost, they are only not single any more."""
+    return any(
+        other.level > file.level and other.min_txid <= file.min_txid and file.max_txid <= other.max_txid
+        for other in catalogue.files
+    )
 
 
 def _rank(file: LTXFile) -> tuple[int, int, int]:

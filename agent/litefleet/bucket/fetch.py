@@ -1,4 +1,4 @@
-"""Fetch the objects of a plan in order, small ones ahead of time and many at once."""
+"""Fetch LTX files in order, small ones ahead of time and many at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from litefleet.bucket import LTXFile
+from litefleet.bucket.catalogue import LTXFile
 from litefleet.nats.objects import ObjectStore
 
 #: Objects up to this size are fetched whole, this many at once: at most 64 MiB are held.
