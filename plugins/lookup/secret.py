@@ -20,7 +20,7 @@ author: litefleet maintainers
 EXAMPLES = r"""
 - name: Use the password of the routes
   ansible.builtin.set_fact:
-    route_password: "{{ lookup('litefleet.backup.secret', inventory_dir ~ '/secrets/route.password') }}"
+    route_password: "{{ lookup('litefleet.backup.secret', inventory_dir ~ '/.secrets/route.password') }}"
   no_log: true
 """
 

@@ -159,7 +159,7 @@ def provisioner_permissions() -> dict[str, Any]:
 def account(entries: Any, agent_key: str, provisioner_key: str, max_file: int | None = None) -> dict[str, Any]:
     """One host's account in the server's configuration; raises Wrong."""
     buckets = [database["bucket"] for database in databases(entries)]
-    # No limit on the number of streams: the bucket of an entry that is gone stays, and would keep out that of a new one.
+    # No limit on streams: the bucket of an entry that is gone stays, and would keep out that of a new one.
     jetstream: dict[str, Any] = {"max_mem": 0}
     if max_file is not None:
         jetstream["max_file"] = max_file

@@ -69,7 +69,7 @@ author: litefleet maintainers
 EXAMPLES = r"""
 - name: Certificates for two servers
   litefleet.backup.certificates:
-    directory: "{{ inventory_dir }}/secrets/tls"
+    directory: "{{ inventory_dir }}/.secrets/tls"
     hosts:
       - {name: nats1, names: [nats1, 10.0.0.1]}
       - {name: nats2, names: [nats2, 10.0.0.2]}

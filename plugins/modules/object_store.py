@@ -72,7 +72,7 @@ EXAMPLES = r"""
   litefleet.backup.object_store:
     buckets: [{name: app, replicas: 3}]
     url: nats://nats1:4222
-    nkey: "{{ lookup('litefleet.backup.secret', inventory_dir ~ '/secrets/nkeys/app1.provisioner.nk') }}"
+    nkey: "{{ lookup('litefleet.backup.secret', inventory_dir ~ '/.secrets/nkeys/app1.provisioner.nk') }}"
     ca: /etc/nats/tls/ca.pem
 """
 

@@ -39,7 +39,7 @@ author: litefleet maintainers
 EXAMPLES = r"""
 - name: One key pair per host
   litefleet.backup.secrets:
-    directory: "{{ inventory_dir }}/secrets"
+    directory: "{{ inventory_dir }}/.secrets"
     nkeys: [app1.agent, app1.provisioner]
     passwords: [route]
   delegate_to: localhost
