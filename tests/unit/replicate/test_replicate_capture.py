@@ -254,6 +254,20 @@ def test_a_wal_that_does_not_go_on_from_the_cursor_is_no_increment(
         capture.incremental(cursor)
 
 
+def test_a_wal_that_was_restarted_behind_a_cursor_is_noticed(path: Path, app: Writer) -> None:
+    """The pin was taken further on than the cursor, so what lies between may have gone with the old WAL."""
+    with LiveDatabase(path, busy_timeout=1) as database:
+        batch = Capture(database, max_wal_bytes=0).full(1)
+        batch.release()
+    app.run(ROWS.format(20, 500))
+    app.run("PRAGMA wal_checkpoint(PASSIVE)")
+    with LiveDatabase(path, busy_timeout=1) as database:
+        app.run("INSERT INTO t(b) VALUES (1)")
+        assert database.index().salts != batch.cursor.salts, "the WAL was not restarted"
+        with pytest.raises(Discontinuity, match="restarted"):
+            Capture(database, max_wal_bytes=0).incremental(batch.cursor)
+
+
 class TestResume:
     """A restarted agent goes on from the newest file only where the WAL proves that nothing else happened."""
 
@@ -311,6 +325,8 @@ def test_the_agent_never_checkpoints_or_deletes_the_wal_on_its_way_out(path: Pat
     app.run(ROWS.format(20, 500))
     app.kill()
     before = Path(f"{path}-wal").read_bytes()
+    main = path.read_bytes()
     with LiveDatabase(path, busy_timeout=1):
         pass
     assert Path(f"{path}-wal").read_bytes() == before
+    assert path.read_bytes() == main

@@ -131,6 +131,10 @@ def test_the_file_that_reaches_farthest_is_taken_and_of_two_the_one_that_starts_
     assert names(plan(of(*L0, ltx(1, 2, 4), ltx(2, 1, 4), ltx(1, 4, 6)))) == [(2, 1, 4), (1, 4, 6)]
 
 
+def test_of_two_files_that_reach_as_far_the_one_that_starts_first_is_taken() -> None:
+    assert names(plan(of(ltx(9, 1, 3), ltx(0, 4, 6), ltx(1, 2, 6), ltx(2, 3, 6)))) == [(9, 1, 3), (1, 2, 6)]
+
+
 def test_of_two_files_over_the_same_range_the_compacted_one_is_taken() -> None:
     assert names(plan(of(*L0, ltx(1, 1, 6), ltx(2, 1, 6)))) == [(2, 1, 6)]
 

@@ -63,8 +63,9 @@ def test_a_bounded_walk_ends_at_the_first_commit_that_reaches_the_bound(
     wal = recover(content)
     ends = boundaries(parts)
     start = data.draw(st.sampled_from(ends[:-1]))
-    bound = data.draw(st.integers(1, 40 * (SIZE + FRAME_HEADER)))
-    reached = [end for end in ends if end > start and (end - start) * (SIZE + FRAME_HEADER) >= bound]
+    step = SIZE + FRAME_HEADER
+    bound = data.draw(st.integers(1, 40 * step) | st.integers(1, 12).map(lambda count: count * step))
+    reached = [end for end in ends if end > start and (end - start) * step >= bound]
     expected = reached[0] if reached else ends[-1]
     found = scan(reader(content), SIZE, SALTS, start=start, stop=ends[-1], max_bytes=bound)
     assert found.end == expected
