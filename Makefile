@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Without isolation nothing that is not locked is fetched to build a package with.
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-build-isolation
 FLEET_HOSTS := nats1 nats2 nats3 app1 app2
 # Debian packages that test hosts need, by a file each of them brings.
 PACKAGES := systemd-container:/usr/bin/systemd-nspawn mmdebstrap:/usr/bin/mmdebstrap iproute2:/usr/sbin/ip:/bin/ip \
@@ -67,6 +69,7 @@ fleet-down: $(VENV)/ready ## Take them away
 lock: $(VENV)/ready ## Resolve requirements/*.txt anew (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header pyproject.toml -o requirements/agent.txt
 	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
+	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --group build -o requirements/build.txt
 
 .PHONY: clean
 clean: ## Remove what the targets above made, in the checkout
@@ -78,8 +81,9 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) install-venv
 	@echo "Preparing $(VENV) (locked versions, once)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(INSTALL) --require-hashes --requirement requirements/build.txt
+	@$(INSTALL) --require-hashes --requirement requirements/dev.txt
+	@$(INSTALL) --no-deps --editable .
 	@touch $@
 
 .PHONY: install-venv

@@ -167,7 +167,7 @@ def build_missing(wheels: Path) -> None:
     """Turn source archives, of packages that publish no wheel, into wheels; only pure Python ones fit any host."""
     for source in [file for file in wheels.iterdir() if file.suffix != ".whl"]:
         built = wheels / f".{source.name}"
-        pip("wheel", "--no-deps", f"--wheel-dir={built}", str(source))
+        pip("wheel", "--no-deps", "--no-build-isolation", f"--wheel-dir={built}", str(source))
         for wheel in built.iterdir():
             if not wheel.name.endswith("-none-any.whl"):
                 raise Failed(f"{source.name} has no wheel for the hosts, and what is built here does not fit them")

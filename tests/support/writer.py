@@ -48,6 +48,15 @@ class Application:
             self.insert(int(rows), int(size))
         return str(self.committed)
 
+    def large(self, rows: str, size: str) -> str:
+        """Long rows of mostly zeros: the file is large, its backup is not."""
+        for _ in range(int(rows)):
+            self.committed += 1
+            body = self.random.randbytes(int(size) // 50).ljust(int(size), b"\0")
+            row = (self.committed, body, hashlib.sha256(body).hexdigest())
+            self.connection.execute("INSERT INTO entry VALUES (?, ?, ?)", row)
+        return str(self.committed)
+
     def shrink(self, keep: str) -> str:
         """Delete all but the newest entries, and give the pages back."""
         self.connection.execute("BEGIN IMMEDIATE")
@@ -112,8 +121,8 @@ class Application:
 def main() -> None:
     application = Application(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4096)
     commands: dict[str, Callable[..., str]] = {
-        "insert": application.insert_command, "shrink": application.shrink, "rollback": application.rollback,
-        "checkpoint": application.checkpoint, "read": application.read, "unread": application.unread,
+        "insert": application.insert_command, "large": application.large, "shrink": application.shrink,
+        "rollback": application.rollback, "checkpoint": application.checkpoint, "read": application.read, "unread": application.unread,
         "go": application.go, "halt": application.halt, "quit": application.quit,
     }  # fmt: skip
     print("done open", flush=True)

@@ -61,6 +61,11 @@ class Merge:
 def check_follows(name: str, before: Header, header: Header) -> None:
     """Raise LTXError unless the file goes on where the one before ended, or overlaps its end."""
     if header.page_size != before.page_size:
-        raise LTXError(f"{name}: pages of {header.page_size} bytes follow pages of {before.page_size}")
+        raise misfit(name, f"pages of {header.page_size} bytes follow pages of {before.page_size}")
     if not header.min_txid <= before.max_txid + 1 <= header.max_txid:
-        raise LTXError(f"{name}: its header does not follow TXID {before.max_txid:016x}")
+        raise misfit(name, f"its header does not follow TXID {before.max_txid:016x}")
+
+
+def misfit(name: str, what: str) -> LTXError:
+    """The error for a file that is whole, but does not belong where it was found."""
+    return LTXError(f"{name}: {what}", hint="another database may write to this bucket: restore an earlier point")

@@ -66,7 +66,7 @@ class DatabaseReplicator:
             self._limit.reschedule(asyncio.get_running_loop().time() + self._shutdown_timeout)
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Until ``stop`` is called; calls ``ready`` once the database is followed, or known to be not there yet.
+        """Until ``stop`` is called; calls ``ready`` once the database is followed, or it is known why it is not.
 
         Raises NotDurable if the last transactions could not be acknowledged.
         """
@@ -96,6 +96,7 @@ class DatabaseReplicator:
                     return
             except LitefleetError as error:
                 self._failed(error)
+                ready()
                 await backoff.wait(self._stop)
 
     @contextlib.asynccontextmanager

@@ -14,8 +14,8 @@ from typing import Self
 
 import apsw
 
-from litefleet.errors import IntegrityFailed, LTXError, OutputExists, RestoreError
-from litefleet.ltx import Decoder, Header, check_follows
+from litefleet.errors import IntegrityFailed, OutputExists, RestoreError
+from litefleet.ltx import Decoder, Header, check_follows, misfit
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -102,7 +102,7 @@ class Output:
     def _accept(self, header: Header, name: str) -> None:
         before = self._header
         if before is None and not header.full:
-            raise _wrong(name, f"it should hold every page, but starts at TXID {header.min_txid:016x}")
+            raise misfit(name, f"it should hold every page, but starts at TXID {header.min_txid:016x}")
         if before is not None:
             check_follows(name, before, header)
         self._header = header
@@ -155,10 +155,6 @@ class Output:
         os.fchmod(self._file, stat.S_IMODE(there.st_mode))
         with contextlib.suppress(PermissionError):
             os.fchown(self._file, there.st_uid, there.st_gid)
-
-
-def _wrong(name: str, what: str) -> LTXError:
-    return LTXError(f"{name}: {what}", hint="another database may write to this bucket: restore an earlier point")
 
 
 def _resolved(path: Path) -> Path:

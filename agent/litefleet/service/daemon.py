@@ -37,7 +37,7 @@ async def replicate_forever(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, then sync the tail.
 
     Raises NotDurable if the last transactions of a database were not acknowledged; and before anything is started, the
-    error of a server or bucket that cannot be used.
+    error of a server, or of the buckets if none of them can be used.
     """
     async with _protections(settings) as protections:
         with _stopped_by_signals(protections):
@@ -65,19 +65,29 @@ async def replicate_forever(settings: Settings) -> None:
 
 @asynccontextmanager
 async def _protections(settings: Settings) -> AsyncIterator[list[Protection]]:
-    """One for each database, its bucket checked; databases with the same server share a connection."""
+    """One for each database; databases with the same server share a connection.
+
+    Raises what makes every bucket unusable.
+    """
     async with AsyncExitStack() as stack:
         connections: dict[Server, Connection] = {}
         executor = stack.enter_context(ThreadPoolExecutor(min(32, 4 + (os.cpu_count() or 1)), "sqlite"))
         watcher = stack.enter_context(Watcher())
-        protections = []
+        protections: list[Protection] = []
+        unusable: list[LitefleetError] = []
         for database in settings.databases:
             server = database.replica.server
             if server not in connections:
                 connections[server] = await stack.enter_async_context(Connection.open(server))
             store = ObjectStore(connections[server], database.replica.bucket)
-            await store.check()
+            try:
+                await store.check()
+            except LitefleetError as error:
+                unusable.append(error)
             protections.append(Protection(database, store, watcher, executor, settings))
+        if len(unusable) == len(protections):
+            raise unusable[0]
+        # One bucket that cannot be used is no reason to leave the other databases without a backup: it is tried again.
         yield protections
 
 
