@@ -122,8 +122,8 @@ def main() -> None:
     application = Application(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 4096)
     commands: dict[str, Callable[..., str]] = {
         "insert": application.insert_command, "large": application.large, "shrink": application.shrink,
-        "rollback": application.rollback, "checkpoint": application.checkpoint, "read": application.read, "unread": application.unread,
-        "go": application.go, "halt": application.halt, "quit": application.quit,
+        "rollback": application.rollback, "checkpoint": application.checkpoint, "read": application.read,
+        "unread": application.unread, "go": application.go, "halt": application.halt, "quit": application.quit,
     }  # fmt: skip
     print("done open", flush=True)
     with contextlib.suppress(EOFError):

@@ -47,7 +47,12 @@ def live(writer: Writer, page_size: int) -> None:
 def both_restore(url: str, bucket: str, tmp_path: Path) -> list[Path]:
     ours, theirs = tmp_path / "litefleet.db", tmp_path / "litestream.db"
     litefleet("restore", f"{url}/{bucket}", "-o", ours, "--integrity-check", "full")
-    litestream("restore", "-integrity-check", "full", "-o", theirs, f"{url}/{bucket}")
+    # Litestream gives up a file that takes five seconds four times over: on a busy machine it may need another try.
+    for code in (None, None, 0):
+        done = litestream("restore", "-integrity-check", "full", "-o", theirs, f"{url}/{bucket}", code=code)
+        if done.returncode == 0 or "nats: timeout" not in done.stderr:
+            break
+    assert done.returncode == 0, done.stderr
     return [ours, theirs]
 
 
@@ -113,7 +118,6 @@ def test_a_database_beyond_the_lock_page_restores(server: NatsServer, tmp_path: 
     make_bucket(server.url, bucket)
     config = write_config(tmp_path / "config.yml", server.url, {path: bucket})
     with Writer(path, str(page_size)) as writer:
-        # Litestream gives up an object that takes longer than five seconds: the backup must be small.
         writer.do("large 22 50000000")
         litefleet("replicate", "--config", config, "--once")
         writer.do("insert 3 5 3000")
