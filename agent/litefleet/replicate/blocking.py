@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from typing import TypeVar
 
+from litefleet.errors import DatabaseError
+
 T = TypeVar("T")
 
 
@@ -23,6 +25,12 @@ class Worker:
             call = asyncio.get_running_loop().run_in_executor(self._executor, lambda: function(*args))
             try:
                 return await asyncio.shield(call)
+            except OSError as error:
+                # Whatever the system refuses concerns this database only, and is tried again.
+                where = f"{error.filename}: " if error.filename else ""
+                raise DatabaseError(
+                    f"The system refuses: {where}{error.strerror}", hint="see the disk and the kernel log"
+                ) from error
             except asyncio.CancelledError:
                 await asyncio.wait([call])
                 raise

@@ -7,6 +7,7 @@ those two are opened once and stay open until SQLite itself has let go.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -37,10 +38,14 @@ class DatabaseFiles:
         except OSError as error:
             raise DatabaseError(f"Database cannot be read: {path}: {error.strerror}") from None
         self._index = self._wal = -1
-        head = os.pread(self._main, 16, 0)
-        if head not in (b"", _MAGIC):
+        if not self._is_database():
             os.close(self._main)
             raise DatabaseError(f"Not a SQLite database: {path}", hint="check `path:` in the configuration")
+
+    def _is_database(self) -> bool:
+        """An empty file is one, to SQLite."""
+        regular = stat.S_ISREG(os.fstat(self._main).st_mode)
+        return regular and os.pread(self._main, len(_MAGIC), 0) in (b"", _MAGIC)
 
     def open_wal(self) -> None:
         """Open WAL and WAL index, once SQLite has made them."""

@@ -237,3 +237,25 @@ def test_a_second_agent_on_the_same_bucket_overwrites_nothing(case: Case) -> Non
         writer.close()
         rival.close()
     case.assert_restores()
+
+
+def test_what_is_no_database_is_refused_by_name(case: Case) -> None:
+    case.path.mkdir()
+    done = litefleet("replicate", "--config", case.config, "--once", code=6)
+    assert f"Not a SQLite database: {case.path}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_one_missing_bucket_does_not_keep_the_other_databases_from_their_backup(case: Case) -> None:
+    other = case.directory / "other.db"
+    config = write_config(case.directory / "two.yml", case.server.url, {other: "nowhere", case.path: case.bucket})
+    with Writer(case.path) as writer, Writer(other) as neighbour, Agent(config).ready() as agent:
+        writer.do("insert 5 5 500")
+        agent.wait_for("Bucket not found: `nowhere`")
+        agent.wait_for(f"{case.path}: acknowledged level=0 txid=0000000000000002")
+        make_bucket(case.server.url, "nowhere")
+        agent.wait_for(f"{other}: works again")
+        assert agent.stop() == 0
+        writer.close()
+        neighbour.close()
+    case.assert_restores()
