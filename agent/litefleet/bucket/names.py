@@ -11,6 +11,10 @@ SNAPSHOT_LEVEL = 9
 TIMESTAMP_HEADER = "Litestream-Timestamp"
 #: Our own object header: the WAL's cumulative checksum where the file ends. Equal again means: the same WAL goes on.
 WAL_HEADER = "Litefleet-Wal"
+#: Our own object header: checksum of the whole database after the file. A database with the same needs no new copy.
+IMAGE_HEADER = "Litefleet-Image"
+#: Our own object beside the LTX files: the position and checksum that an agent left when it was stopped.
+MARK_NAME = "litefleet/stopped-at"
 #: Our own object header on level 0 files that hold every page, though not from TXID 1 on.
 FULL_HEADER = "Litefleet-Full"
 _NAME = re.compile(r"ltx/([0-9])/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")

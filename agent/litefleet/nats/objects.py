@@ -112,6 +112,8 @@ class ObjectStore:
         chunks of an object of the same name afterwards. ``modified`` of the result is the local time. Raises
         ``ObjectExists``, ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
         ``ServerUnreachable`` when another attempt, with new data, may succeed.
+
+        ``headers`` are read after all of ``data``, so that they can tell something about it.
         """
         await self._connection.wait_connected(self._connection.server.timeout)
         old = await self.info(name) if replace else None

@@ -44,7 +44,7 @@ class Put:
         self._connection = connection
         self._names = names
         self._name = name
-        self._headers = dict(headers)
+        self._headers = headers
         self._subject = names.chunks(self.nuid)
         self._window = window
         self._flight: deque[tuple[bytes, Exchange]] = deque()
@@ -86,7 +86,7 @@ class Put:
             size=size,
             chunks=chunks,
             digest=self.digest,
-            headers=self._headers,
+            headers=dict(self._headers),
             modified=datetime.now(UTC),
             sequence=0,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from litefleet.bucket.names import (
     FULL_HEADER,
+    IMAGE_HEADER,
     SNAPSHOT_LEVEL,
     TIMESTAMP_HEADER,
     WAL_HEADER,
@@ -16,13 +18,15 @@ from litefleet.bucket.names import (
     object_name,
 )
 from litefleet.errors import DatabaseError
-from litefleet.ltx import Header, encode, lock_page
+from litefleet.ltx import Header, ImageChecksum, encode, image_checksum, lock_page
 from litefleet.replicate.cursor import Cursor, continues
 from litefleet.sqlite import LiveDatabase
 from litefleet.wal import FRAME_HEADER, FrameHeader, WalIndex, frame_offset, scan
 
 #: Bytes of the database file read at once for a full copy.
 _MAIN_WINDOW = 1 << 20
+#: Databases up to this many bytes are compared by checksum before they are copied anew.
+_IMAGE_LIMIT = 2 << 30
 
 
 class Discontinuity(Exception):
@@ -42,6 +46,8 @@ class Batch:
     complete: bool = False
     #: Whether it holds every page.
     whole: bool = False
+    #: Object headers that only the content tells.
+    findings: dict[str, str] = field(default_factory=dict)
     _hold: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
@@ -51,13 +57,13 @@ class Batch:
 
     @property
     def object_headers(self) -> Mapping[str, str]:
-        """The object's headers."""
+        """The object's headers; complete once all blocks were read."""
         headers = {TIMESTAMP_HEADER: format_timestamp(self.header.timestamp)}
         if self.whole:
             headers[FULL_HEADER] = "1"
         if self.cursor.checksum:
             headers[WAL_HEADER] = self.cursor.checksum.hex()
-        return headers
+        return ChainMap(self.findings, headers)
 
     def release(self) -> None:
         """Let the database go on; blocks."""
@@ -105,9 +111,7 @@ class Capture:
     def full(self, txid: int) -> Batch:
         """The whole database as level 0 file ``txid``; holds back checkpoints until it is released."""
         with contextlib.ExitStack() as hold:
-            with self.database.write_lock():
-                hold.enter_context(self.database.frozen())
-                index = self.database.index()
+            index = hold.enter_context(self._still())
             cursor, newest = self._whole(txid, index)
             header = self._header(cursor, txid, 0, cursor.frames)
             return self._copy(0, header, cursor, newest, hold)
@@ -129,13 +133,47 @@ class Capture:
             header = self._header(position, 1, last, position.frames - last)
             return tail, self._copy(SNAPSHOT_LEVEL, header, position, newest, hold)
 
+    def matching(self, txid: int, image: str) -> Cursor | None:
+        """The cursor of the database as it is, if its checksum says that it is the one of ``txid``.
+
+        None too if it is so large that a new copy takes little longer than looking.
+        """
+        with self._still() as index:
+            cursor, newest = self._whole(txid, index)
+            if cursor.pages * self.database.page_size > _IMAGE_LIMIT:
+                return None
+            return cursor if image_checksum(self._all_pages(cursor, newest)) == image else None
+
+    def image(self, cursor: Cursor) -> str | None:
+        """The checksum of the database at the cursor; None if it has moved on, or is very large."""
+        if cursor.pages * self.database.page_size > _IMAGE_LIMIT:
+            return None
+        with self._still() as index:
+            position, newest = self._whole(cursor.txid, index)
+            if (position.salts, position.frames) != (cursor.salts, cursor.frames):
+                return None
+            return image_checksum(self._all_pages(position, newest))
+
+    @contextlib.contextmanager
+    def _still(self) -> Iterator[WalIndex]:
+        """The database as it is now can be read from the files until the end of the block."""
+        with contextlib.ExitStack() as hold:
+            with self.database.write_lock():
+                hold.enter_context(self.database.frozen())
+                index = self.database.index()
+            yield index
+
     def _copy(
         self, level: int, header: Header, cursor: Cursor, newest: Mapping[int, int], hold: contextlib.ExitStack
     ) -> Batch:
-        def blocks() -> Iterator[bytes]:
-            return encode(header, self._all_pages(cursor, newest))
+        findings: dict[str, str] = {}
 
-        return Batch(level, header, cursor, blocks, whole=True, _hold=hold.pop_all())
+        def blocks() -> Iterator[bytes]:
+            checksum = ImageChecksum()
+            yield from encode(header, checksum.through(self._all_pages(cursor, newest)))
+            findings[IMAGE_HEADER] = checksum.text
+
+        return Batch(level, header, cursor, blocks, whole=True, findings=findings, _hold=hold.pop_all())
 
     def seal(self, cursor: Cursor) -> tuple[Batch | None, int]:
         """Checkpoint with nothing left behind: under the write lock, capture the tail into memory, then copy.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 
 from litefleet.bucket import Catalogue
-from litefleet.bucket.names import WAL_HEADER
+from litefleet.bucket.names import IMAGE_HEADER, MARK_NAME, WAL_HEADER
 from litefleet.config.settings import Database
 from litefleet.errors import DatabaseError, ObjectExists
 from litefleet.ltx import HEADER_SIZE, Header
@@ -58,6 +59,8 @@ class Pipeline:
             header = Header.unpack(await self._store.read_head(newest.object, HEADER_SIZE))
             checksum = _checksum(newest.object.headers.get(WAL_HEADER, ""))
             self._cursor = await self._work(resume, self._database, header, checksum)
+            if self._cursor is None and (image := await self._image(catalogue)):
+                self._cursor = await self._work(self._capture.matching, self.acknowledged, image)
         if self._cursor is not None:
             log.info("%s: goes on from TXID %016x", self._path, self.acknowledged)
         elif catalogue.files:
@@ -65,6 +68,29 @@ class Pipeline:
             log.info("%s: full copy follows TXID %016x: %s", self._path, self.acknowledged, reason)
         else:
             log.info("%s: first full copy, as the bucket is empty", self._path)
+
+    async def leave_mark(self) -> None:
+        """Tell the next start how the database looked at the last TXID, should its WAL be gone by then."""
+        if self._cursor is None or _recorded(self._ledger.catalogue()):
+            return
+        image = await self._work(self._capture.image, self._cursor)
+        if image is not None:
+            mark = json.dumps({"txid": f"{self._cursor.txid:016x}", "image": image})
+            await self._store.put(MARK_NAME, mark.encode(), headers={}, replace=True)
+
+    async def _image(self, catalogue: Catalogue) -> str | None:
+        """The checksum of the database at the newest TXID, where one is known."""
+        if recorded := _recorded(catalogue):
+            return recorded
+        mark = await self._store.info(MARK_NAME)
+        if mark is None:
+            return None
+        try:
+            content = json.loads(b"".join([block async for block in self._store.read(mark)]))
+            return str(content["image"]) if content["txid"] == f"{catalogue.max_txid:016x}" else None
+        except (ValueError, TypeError, KeyError):
+            log.warning("%s: `%s` in the bucket cannot be read; it is not needed", self._path, MARK_NAME)
+            return None
 
     async def pending(self) -> bool:
         """Whether there is anything to upload."""
@@ -163,6 +189,11 @@ class Pipeline:
             "%s: acknowledged level=%d txid=%016x pages=%d bytes=%d seconds=%.3f",
             self._path, batch.level, batch.header.max_txid, batch.header.commit, stored.size, time.monotonic() - began,
         )  # fmt: skip
+
+
+def _recorded(catalogue: Catalogue) -> str | None:
+    newest = (file.object.headers.get(IMAGE_HEADER) for file in catalogue.files if file.max_txid == catalogue.max_txid)
+    return next(filter(None, newest), None)
 
 
 def _checksum(text: str) -> bytes:

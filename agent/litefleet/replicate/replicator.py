@@ -49,6 +49,7 @@ class DatabaseReplicator:
         self._schedule = Schedule(settings, snapshot_interval)
         self._wake, self._stop = asyncio.Event(), asyncio.Event()
         self._failure = ""
+        self._durable = False
         self._limit: asyncio.Timeout | None = None
         self._shutdown_timeout = shutdown_timeout
 
@@ -57,6 +58,7 @@ class DatabaseReplicator:
         async with self._opened() as pipeline:
             await pipeline.sync()
             await pipeline.snapshot()
+            await self._leave_mark(pipeline)
 
     def stop(self) -> None:
         """Ask ``run`` to sync a last time and end."""
@@ -74,6 +76,8 @@ class DatabaseReplicator:
             async with asyncio.timeout(None) as self._limit:
                 await self._run(ready)
         except TimeoutError:
+            if self._durable:
+                return
             self._failure = self._failure or f"no answer from {self.settings.replica.url}"
         finally:
             self._limit = None
@@ -162,10 +166,19 @@ class DatabaseReplicator:
             try:
                 await pipeline.sync()
                 self._works()
-                return
+                self._durable = True
+                break
             except LitefleetError as error:
                 self._failed(error)
                 await backoff.wait(never)
+        await self._leave_mark(pipeline)
+
+    async def _leave_mark(self, pipeline: Pipeline) -> None:
+        """Spare the next start a full copy; without it nothing is lost but time."""
+        try:
+            await pipeline.leave_mark()
+        except LitefleetError as error:
+            log.info("%s: the next start may take a full copy: %s", self.settings.path, error)
 
     async def _wait_for_file(self, ready: Callable[[], None]) -> None:
         path = self.settings.path

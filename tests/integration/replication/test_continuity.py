@@ -85,6 +85,49 @@ def test_what_happened_to_the_wal_while_the_agent_was_away_is_not_guessed(case: 
     case.assert_restores()
 
 
+def test_an_unchanged_database_is_not_copied_again_although_its_wal_is_gone(case: Case) -> None:
+    with Writer(case.path) as writer:
+        with Agent(case.config).ready() as agent:
+            writer.do("insert 20 5 500")
+            settle(case.config)
+            assert agent.stop() == 0
+        writer.close()
+    newest = litefleet("ltx", case.path, "--config", case.config).stdout
+    for _ in range(2):
+        with Agent(case.config).ready() as agent:
+            settle(case.config)
+            assert agent.stop() == 0
+            assert agent.full_copies() == 0
+        litefleet("replicate", "--config", case.config, "--once")
+    assert litefleet("ltx", case.path, "--config", case.config).stdout == newest
+    with Writer(case.path) as writer, Agent(case.config).ready() as agent:
+        writer.do("insert 3 5 500")
+        settle(case.config)
+        assert agent.full_copies() == 0
+        assert agent.stop() == 0
+        writer.close()
+    case.assert_restores()
+
+
+def test_a_database_that_went_back_in_time_is_copied_in_full(case: Case) -> None:
+    with Writer(case.path) as writer:
+        writer.do("insert 5 5 500")
+        writer.close()
+    earlier = checkpointed(case.path)
+    with Writer(case.path) as writer:
+        with Agent(case.config).ready() as agent:
+            writer.do("insert 5 5 500")
+            settle(case.config)
+            assert agent.stop() == 0
+        writer.close()
+    case.path.write_bytes(earlier)
+    with Agent(case.config).ready() as agent:
+        settle(case.config)
+        assert agent.full_copies() == 1
+        assert agent.stop() == 0
+    case.assert_restores()
+
+
 def test_checkpoints_of_the_application_lose_nothing(case: Case) -> None:
     with Writer(case.path) as writer, Agent(case.config).ready() as agent:
         for mode in ("passive", "full", "restart", "truncate") * 3:
