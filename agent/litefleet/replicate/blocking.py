@@ -29,7 +29,7 @@ class Worker:
                 # Whatever the system refuses concerns this database only, and is tried again.
                 where = f"{error.filename}: " if error.filename else ""
                 raise DatabaseError(
-                    f"The system refuses: {where}{error.strerror}", hint="see the disk and the kernel log"
+                    f"The system refuses: {where}{error.strerror or error}", hint="see the disk and the kernel log"
                 ) from error
             except asyncio.CancelledError:
                 await asyncio.wait([call])

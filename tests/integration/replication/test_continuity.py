@@ -145,8 +145,8 @@ def test_our_own_checkpoints_keep_the_wal_short(case: Case) -> None:
         for _ in range(10):
             writer.do("insert 500 2 3000")
             settle(case.config)
-        # 10,000 entries of 3000 bytes are 40 MB of frames and more.
-        assert case.path.with_name("app.db-wal").stat().st_size < 20_000_000
+        # With every page that an insert touches, these are more than 80 MB of frames.
+        assert case.path.with_name("app.db-wal").stat().st_size < 60_000_000
         assert agent.stop() == 0
         assert agent.full_copies() == 1
         writer.close()

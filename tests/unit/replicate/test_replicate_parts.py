@@ -13,6 +13,7 @@ import pytest
 
 from litefleet.bucket import Catalogue
 from litefleet.config.settings import Database, Replica, Server
+from litefleet.errors import DatabaseError
 from litefleet.replicate.backoff import Backoff
 from litefleet.replicate.blocking import Worker
 from litefleet.replicate.schedule import Schedule
@@ -76,7 +77,7 @@ async def test_blocks_come_in_order_and_errors_come_through(worker: Worker) -> N
 
     blocks = worker.blocks(source())
     assert [await anext(blocks), await anext(blocks)] == [b"1", b"2"]
-    with pytest.raises(OSError, match="gone"):
+    with pytest.raises(DatabaseError, match="gone"):
         await anext(blocks)
 
 
