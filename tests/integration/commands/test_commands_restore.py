@@ -243,7 +243,11 @@ class TestInTheMiddle:
     async def test_an_interrupted_restore_leaves_nothing(self) -> None:
         async with tcp_proxy(self.large.server.port) as proxy:
             proxy.hang_after(3 << 20)
-            async with agent.started(*self.arguments(proxy)) as process:
+            # With patience, so that on a slow machine too it is the signal that ends it.
+            replica = {"url": proxy.url, "bucket": "large", "timeout": "2m"}
+            config = agent.write_config(self.place.parent / "patient.yml", [(self.large.database, replica)])
+            arguments = ["restore", str(self.large.database), "--config", str(config), "-o", str(self.output)]
+            async with agent.started(*arguments) as process:
                 await self.hung(proxy)
                 process.send_signal(signal.SIGINT)
                 done = await agent.finished(process)
