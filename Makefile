@@ -56,6 +56,10 @@ lint: $(VENV)/ready ## ruff, mypy, import-linter, ansible-lint, yamllint
 bench: $(VENV)/ready ## Side by side with Litestream, in one run
 	@$(BIN)/python -m bench
 
+.PHONY: conditions
+conditions: $(VENV)/ready ## The hard conditions, with Litestream beside it (about 8 minutes); writes docs/conditions.md
+	@$(BIN)/python -m tests.conditions --write docs/conditions.md
+
 .PHONY: fleet-up
 fleet-up: $(VENV)/ready packages ## Boot five test hosts to play with
 	@$(BIN)/python -m testhosts up $(FLEET_HOSTS)
