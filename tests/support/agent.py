@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -61,7 +62,12 @@ def run(*arguments: str | Path, env: Mapping[str, str] | None = None, timeout: f
 async def started(*arguments: str | Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """``litefleet`` while the block runs; it is killed at its end if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *command(), *map(str, arguments), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *command(),
+        *map(str, arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        # A shell that runs the tests in the background has them, and so their children, ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

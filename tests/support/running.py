@@ -145,7 +145,11 @@ class Agent(Process):
         super().__init__(BIN / "litefleet", "replicate", "--config", config, *options)
 
     def ready(self) -> Self:
-        self.wait_for("Replicating")
+        try:
+            self.wait_for("Replicating")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def acknowledged(self) -> int:
