@@ -262,14 +262,14 @@ def test_two_fleets_at_once_do_not_meet(fleet: Fleet, second_fleet: Fleet) -> No
 def test_an_interrupted_up_is_cleaned_by_down_and_down_can_run_twice(second_fleet: Fleet) -> None:
     name = second_fleet.name
     command = [sys.executable, "-m", "testhosts", "--fleet", name, "up", "a", "b", "c"]
+    # A shell that runs the tests in the background has them ignore it; a program started inherits that, but no handler.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         command,
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell that runs the tests in the background has them, and so their children, ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not Path(f"/run/netns/lf.{name}.a").exists():  # in the middle of it
             assert process.poll() is None
