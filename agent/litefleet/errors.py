@@ -11,6 +11,8 @@
     │   ├── BucketNotFound          4
     │   ├── BucketFull              4
     │   ├── BucketUnusable          4   it exists, but its settings do not fit
+    │   ├── BucketTaken             4   it belongs to another database, or another agent has taken it over
+    │   ├── BucketLost              4   what was acknowledged is not there any more (retry after a new look)
     │   ├── ObjectExists            3   somebody stored an object of that name before us (retry after a new look)
     │   ├── ObjectCorrupt           5   an object is incomplete or its digest differs
     │   └── RequestFailed           3   a refused or unanswered request (retry can help)
@@ -98,6 +100,19 @@ class BucketUnusable(NatsError):
     """The bucket exists but lacks a setting that backups need."""
 
     exit_code = 4
+
+
+class BucketTaken(NatsError):
+    """The bucket belongs to another database, or another agent has taken it over."""
+
+    exit_code = 4
+
+
+class BucketLost(NatsError):
+    """The bucket was emptied, made anew or rolled back: acknowledged transactions are not in it any more."""
+
+    exit_code = 4
+    retryable = True
 
 
 class ObjectExists(NatsError):

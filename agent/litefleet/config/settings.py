@@ -15,6 +15,9 @@ class TLS:
     """TLS is asked for: no server certificate from ``root_cas`` (or the system's CAs), no connection."""
 
     root_cas: tuple[Path, ...] = ()
+    #: PEM files of the certificate we show to the server, and of its key; both or neither.
+    client_cert: Path | None = None
+    client_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,9 @@ class Credentials:
     #: An nkey seed (``SU…``), or the absolute path of a file that holds one.
     nkey: str | None = field(default=None, repr=False)
     creds: Path | None = None
+    #: A user's JWT and the seed that belongs to it; both or neither.
+    jwt: str | None = field(default=None, repr=False)
+    seed: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +57,15 @@ class Replica:
 
     server: Server
     bucket: str
+    #: Where in a bucket that several databases share: ``PATH/ltx/…``; without slashes at its ends, empty for the root.
+    path: str = ""
     #: The least time between two uploads; 0 means: as soon as the previous one is acknowledged.
     sync_interval: float = 0.0
 
     @property
     def url(self) -> str:
         """The replica as a URL, for messages and for ``litefleet restore``; holds no secret."""
-        return f"{','.join(self.server.urls)}/{self.bucket}"
+        return f"{','.join(self.server.urls)}/{self.bucket}" + (f"/{self.path}" if self.path else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,39 @@ class Database:
     #: WAL bytes read for one level 0 file; the file ends at the first commit past it.
     max_sync_wal_bytes: int = 64 * 1024 * 1024
     restore_if_db_not_exists: bool = False
+    #: WAL bytes from which on an alarm names who keeps the WAL from being reused; what we hold ourselves is let go then.
+    wal_limit: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Every database in a directory; ``template`` is what each of them gets, but for its place."""
+
+    directory: Path
+    #: A glob for file names, without slashes.
+    pattern: str
+    recursive: bool
+    #: Whether databases that appear or disappear later are followed.
+    watch: bool
+    #: Its ``path`` is the directory; its replica's ``bucket`` and ``path`` may have ``{name}`` (the file's name without
+    #: its ending) and ``{relative}`` (its path below the directory).
+    template: Database
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """The control socket; without a path there is none."""
+
+    path: Path | None = None
+    permissions: int = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    """Where transactions wait while no server takes them; ``limit`` is in bytes, for all databases together."""
+
+    path: Path = Path("/var/lib/litefleet/spool")
+    limit: int = 1024 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +147,12 @@ class Settings:
     retention_enabled: bool = True
     #: Seconds that stopping may take to have the last transactions acknowledged.
     shutdown_sync_timeout: float = 30.0
+    directories: tuple[Directory, ...] = ()
+    #: ``HOST:PORT`` to serve Prometheus metrics on; empty for none.
+    addr: str = ""
+    socket: Socket = Socket()
+    spool: Spool = Spool()
+    #: Databases whose files are kept open; idle ones beyond it are let go, the longest idle first.
+    max_open: int = 500
+    #: This host's name in the leases of its buckets; empty for the system's host name.
+    identity: str = ""
