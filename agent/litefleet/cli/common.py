@@ -60,7 +60,7 @@ def find_database(settings: Settings, target: str) -> Database:
 async def open_store(replica: Replica) -> AsyncIterator[ObjectStore]:
     """A connection to the replica's bucket, which is there."""
     async with Connection.open(replica.server) as connection:
-        store = ObjectStore(connection, replica.bucket)
+        store = ObjectStore(connection, replica.bucket, replica.path)
         await store.check()
         yield store
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -61,10 +62,12 @@ class BucketStatus:
 
 
 class ObjectStore:
-    """The objects of ``bucket``."""
+    """The objects of ``bucket``; with ``path`` only those below it, under names without it."""
 
-    def __init__(self, connection: Connection, bucket: str) -> None:
+    def __init__(self, connection: Connection, bucket: str, path: str = "") -> None:
         self.bucket = bucket
+        self.path = path
+        self._prefix = f"{path}/" if path else ""
         self.names = Names(bucket)
         self._connection = connection
         self._window = WINDOW
@@ -119,7 +122,7 @@ class ObjectStore:
         old = await self.info(name) if replace else None
         attempts = BUSY_ATTEMPTS if isinstance(data, bytes) else 1
         while True:
-            put = Put(self._connection, self.names, name, headers, window=self._window)
+            put = Put(self._connection, self.names, self._prefix + name, headers, window=self._window)
             self._writing.add(put.nuid)
             try:
                 info = await put.run(data, replace=replace)
@@ -141,14 +144,14 @@ class ObjectStore:
         self._window = min(max(self._window * 2, LEAST_WINDOW), WINDOW)
         if old is not None:
             await self._purge(self.names.chunks(old.nuid))
-        return info
+        return dataclasses.replace(info, name=name)
 
     async def _same(self, name: str, digest: str) -> ObjectInfo | None:
         """The object of that name if it has this content; a tombstone of that name is taken out of the way."""
         there = await self._newest(name)
         if there is None or not there.deleted:
             return there if there is not None and there.digest == digest else None
-        await self._purge(self.names.metadata(name), before=there.sequence + 1)
+        await self._purge(self._metadata(name), before=there.sequence + 1)
         raise RequestFailed(f"A tombstone of `{name}` was in the way; it is removed", hint="try again")
 
     async def info(self, name: str) -> ObjectInfo | None:
@@ -161,11 +164,19 @@ class ObjectStore:
 
     async def _newest(self, name: str) -> ObjectInfo | None:
         """The metadata under that name, be it a tombstone."""
-        stored, _ = await self._fetch(self.names.metadata(name), start=1, messages=1)
-        return self._decode(stored[-1]) if stored else None
+        stored, _ = await self._fetch(self._metadata(name), start=1, messages=1)
+        found = self._decode(stored[-1]) if stored else None
+        return None if found is None else dataclasses.replace(found, name=name)
+
+    def _metadata(self, name: str) -> str:
+        return self.names.metadata(self._prefix + name)
 
     async def list(self, *, after: int = 0) -> Listing:
-        """All objects whose metadata was stored after stream sequence ``after``, in stream order."""
+        """The objects whose metadata was stored after stream sequence ``after``, in stream order."""
+        return below(self.path, await self.list_bucket(after=after))
+
+    async def list_bucket(self, *, after: int = 0) -> Listing:
+        """As ``list``, with the objects of all paths under their whole names."""
         objects: dict[str, ObjectInfo] = {}
         unreadable = 0
         position = after
@@ -213,7 +224,7 @@ class ObjectStore:
 
         An object that was put under the same name later is left alone.
         """
-        await self._purge(self.names.metadata(info.name), before=info.sequence + 1)
+        await self._purge(self._metadata(info.name), before=info.sequence + 1)
         await self._purge(self.names.chunks(info.nuid))
 
     async def sweep(self, *, older_than: float = 3600.0) -> int:
@@ -222,13 +233,13 @@ class ObjectStore:
         Chunks younger than ``older_than`` seconds may belong to a put of somebody else and stay. Nothing is removed
         from a bucket with metadata that cannot be read.
         """
-        listing = await self.list()
+        listing = await self.list_bucket()
         if listing.unreadable:
             return 0
         used = {info.nuid for info in listing.objects} | self._writing
         nuids = await abandoned(self._connection, self.names, used, older_than=older_than)
         # An object may have been completed since its chunks were found.
-        used = {info.nuid for info in (await self.list(after=listing.last_sequence)).objects} | self._writing
+        used = {info.nuid for info in (await self.list_bucket(after=listing.last_sequence)).objects} | self._writing
         unwanted = [nuid for nuid in nuids if nuid not in used]
         for nuid in unwanted:
             await self._purge(self.names.chunks(nuid))
@@ -270,6 +281,19 @@ class ObjectStore:
                 f"Bucket `{self.bucket}` on {status.server_url} lacks {' and '.join(f'`{m}`' for m in missing)}",
                 hint="`ansible-playbook playbooks/buckets.yml` sets it, without touching what the bucket holds",
             )
+
+
+def below(path: str, listing: Listing) -> Listing:
+    """The part of a bucket's listing that is below ``path``, under names without it."""
+    if not path:
+        return listing
+    prefix = f"{path}/"
+    objects = tuple(
+        dataclasses.replace(info, name=info.name.removeprefix(prefix))
+        for info in listing.objects
+        if info.name.startswith(prefix)
+    )
+    return Listing(objects, listing.last_sequence, listing.unreadable)
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -79,7 +79,7 @@ async def _protections(settings: Settings) -> AsyncIterator[list[Protection]]:
             server = database.replica.server
             if server not in connections:
                 connections[server] = await stack.enter_async_context(Connection.open(server))
-            store = ObjectStore(connections[server], database.replica.bucket)
+            store = ObjectStore(connections[server], database.replica.bucket, database.replica.path)
             try:
                 await store.check()
             except LitefleetError as error:
