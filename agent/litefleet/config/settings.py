@@ -85,7 +85,7 @@ class Database:
     #: WAL bytes read for one level 0 file; the file ends at the first commit past it.
     max_sync_wal_bytes: int = 64 * 1024 * 1024
     restore_if_db_not_exists: bool = False
-    #: WAL bytes from which on an alarm names who keeps the WAL from being reused; what we hold ourselves is let go then.
+    #: WAL bytes from which on an alarm names who keeps the WAL from being reused; our own hold is let go then.
     wal_limit: int = 512 * 1024 * 1024
 
 
