@@ -42,8 +42,10 @@ class BatchEnd:
 
     #: Messages of the subject that did not fit into the batch.
     pending: int
-    #: The last sequence of the stream as the answering server knows it; 0 if it did not say.
+    #: The sequence of the last message that was sent; 0 if there was none.
     last_sequence: int
+    #: The last sequence of the stream as the answering server knows it; 0 if it did not say: only some requests tell.
+    up_to: int = 0
 
 
 class Batch:
@@ -95,7 +97,11 @@ class Batch:
                 hint="the server is overloaded, or the network lost the connection",
             ) from None
         if reply.status in (END, NOTHING):
-            self.end = BatchEnd(_number(reply, "Nats-Num-Pending"), _number(reply, "Nats-Last-Sequence"))
+            self.end = BatchEnd(
+                _number(reply, "Nats-Num-Pending"),
+                _number(reply, "Nats-Last-Sequence"),
+                _number(reply, "Nats-UpTo-Sequence"),
+            )
             return None
         if reply.status == 503:
             raise no_responders(self._exchange.subject, self._connection.connected_url)

@@ -21,6 +21,7 @@ from litefleet.nats.budget import ByteBudget
 from litefleet.nats.causes import denied, explain, no_responders, reason
 from litefleet.nats.dial import Callbacks, dial, hang_up
 from litefleet.nats.exchange import Exchange, Reply
+from litefleet.nats.watches import Watches
 from litefleet.nats.wire import WireClient
 
 log = logging.getLogger("litefleet.nats")
@@ -31,6 +32,8 @@ BACKLOG_LIMIT = 256 * 1024
 READ_BUDGET = 32 * 1024 * 1024
 #: Requests in a row without a single byte from the server, after which the connection is taken for dead.
 SILENT_REQUESTS = 2
+#: Seconds between attempts to make a connection anew, at most.
+LONGEST_PAUSE = 30.0
 
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 
@@ -58,7 +61,8 @@ class Connection:
         self.server = server
         self.read_budget = ByteBudget(READ_BUDGET)
         self._name = name
-        self._client: WireClient
+        self._client: WireClient | None = None
+        self._told = ""
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._inbox_refused = False
@@ -67,9 +71,11 @@ class Connection:
         self._listeners: list[Listener] = []
         self._up = asyncio.Event()
         self._ended = False
+        self._ends = asyncio.Event()
         self._closing = False
         self._end_error: NatsError | None = None
-        self._last_url = ""
+        self._last_url = server.urls[0] if server.urls else ""
+        self._watches = Watches()
         self._silent = 0
         self._room = asyncio.Event()
         self._reviving = asyncio.Lock()
@@ -87,24 +93,61 @@ class Connection:
         try:
             yield connection
         finally:
-            await connection._close()
+            await connection.close()
+
+    @classmethod
+    def later(cls, server: Server, *, name: str = "litefleet") -> Connection:
+        """A connection that does not exist yet; ``keep`` makes it, and so does the first request. ``close`` it."""
+        connection = cls(server, name)
+        url = ",".join(server.urls)
+        connection._lost(ServerUnreachable(f"Not connected to {url} yet"), ended=True)
+        return connection
+
+    async def keep(self) -> None:
+        """Until cancelled: when the connection has ended for good, or does not exist yet, make it anew.
+
+        The pause between two attempts doubles from ``server.reconnect_wait`` to half a minute; each is as ``open``.
+        """
+        pause = self.server.reconnect_wait
+        while True:
+            await self._ends.wait()
+            try:
+                await self._revive()
+                pause = self.server.reconnect_wait
+            except NatsError as error:
+                if str(error) != self._told:
+                    self._told = str(error)
+                    log.warning("%s", error)
+                await asyncio.sleep(max(0.1, pause))
+                pause = min(LONGEST_PAUSE, pause * 2)
 
     # what is known about the server
 
     @property
     def max_payload(self) -> int:
         """The most bytes of one message, headers included."""
-        return self._client.max_payload
+        return self._connected.max_payload
 
     @property
     def server_version(self) -> str:
         """Such as ``2.15.1``."""
-        return self._client.server_version
+        return "" if self._client is None else self._client.server_version
+
+    @property
+    def client_id(self) -> int:
+        """The server's number for this connection."""
+        return self._connected.client_id or 0
+
+    @property
+    def _connected(self) -> WireClient:
+        if self._client is None:
+            raise self._end()
+        return self._client
 
     @property
     def connected_url(self) -> str:
         """The server in use; the last one while there is none."""
-        url = self._client.connected_url
+        url = None if self._client is None else self._client.connected_url
         if url is not None:
             self._last_url = f"{url.scheme}://{url.netloc}"
         return self._last_url
@@ -117,12 +160,23 @@ class Connection:
     @property
     def progress(self) -> tuple[int, int]:
         """Bytes received and bytes sent so far; a change means that the server is there."""
-        wire = self._client.wire
+        wire = None if self._client is None else self._client.wire
         return (0, 0) if wire is None else (wire.received, wire.sent)
 
     def on_state_change(self, listener: Listener) -> None:
         """Call ``listener`` at every change; it must not block."""
         self._listeners.append(listener)
+
+    async def watch(self, subject: str, callback: Callable[[str, bytes], None]) -> None:
+        """Call ``callback`` with subject and data of every message to ``subject``, over all reconnects.
+
+        A server that does not permit it says so later: see ``watching``.
+        """
+        await self._watches.add(None if self._ended else self._client, subject, callback)
+
+    def watching(self, subject: str) -> bool:
+        """Whether ``subject`` is watched and the server has not refused it."""
+        return self._watches.works(subject)
 
     async def wait_connected(self, timeout: float) -> None:
         """Until there is a connection, for ``timeout`` seconds; one that has ended for good is opened anew.
@@ -134,7 +188,7 @@ class Connection:
                 await self._up.wait()
         except TimeoutError:
             raise ServerUnreachable(
-                f"Not connected to {self.connected_url}: {reason(self._client.cause)}",
+                f"Not connected to {self.connected_url}: {reason(self._cause)}",
                 hint="the agent goes on trying; see whether nats-server is running",
             ) from None
         if self._ended:
@@ -185,7 +239,7 @@ class Connection:
         exchange = Exchange(self, token, subject)
         self._exchanges[token] = exchange
         try:
-            await self._client.publish(
+            await self._connected.publish(
                 subject, payload, reply=self._inbox + token, headers=None if headers is None else dict(headers)
             )
         except nats_errors.MaxPayloadError as error:
@@ -201,7 +255,7 @@ class Connection:
 
     async def writable(self) -> None:
         """Until the bytes sent before have left, but for a few; raises when the connection is lost."""
-        while self.is_connected and self._client.backlog > BACKLOG_LIMIT:
+        while self.is_connected and self._connected.backlog > BACKLOG_LIMIT:
             self._room.clear()
             await self._room.wait()
         if self._ended:
@@ -222,9 +276,12 @@ class Connection:
         self._client = await dial(self.server, self._name, callbacks)
         self._subscription = None
         self._ended = False
+        self._ends.clear()
+        self._told = ""
         self._up.set()
         await self._listen()
-        log.info("connected to %s (nats-server %s)", self.connected_url, self.server_version)
+        await self._watches.begin(self._client)
+        log.debug("connected to %s (nats-server %s)", self.connected_url, self.server_version)
 
     async def _revive(self) -> None:
         """Connect anew after the connection has ended for good; at most once per ``reconnect_wait``."""
@@ -234,28 +291,34 @@ class Connection:
                 return
             if self._closing or loop.time() < self._revive_at:
                 raise self._end()
+            first = self._client is None
             try:
                 await self._connect()
             except NatsError as error:
                 self._end_error = error
                 self._revive_at = loop.time() + self.server.reconnect_wait
                 raise
-            self._tell(StateChange("reconnected", f"connected to {self.connected_url} again"))
+            if first:
+                self._tell(StateChange("connected", f"connected to {self.connected_url}"))
+            else:
+                self._tell(StateChange("reconnected", f"connected to {self.connected_url} again"))
 
     async def _listen(self) -> None:
         if self._subscription is not None:
             with suppress(nats_errors.Error):
                 await self._subscription.unsubscribe()
-        self._inbox = self._client.new_inbox() + "."
+        self._inbox = self._connected.new_inbox() + "."
         self._inbox_refused = False
-        self._subscription = await self._client.subscribe(
+        self._subscription = await self._connected.subscribe(
             self._inbox + "*", cb=self._on_message, pending_msgs_limit=0, pending_bytes_limit=0
         )
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Let go of it, within bounds."""
         self._closing = True
         url = self.connected_url
-        await hang_up(self._client)
+        if self._client is not None:
+            await hang_up(self._client)
         self._lost(ServerUnreachable(f"The connection to {url} was closed"), ended=True)
 
     def _end(self) -> NatsError:
@@ -268,6 +331,7 @@ class Connection:
         if ended:
             self._ended = True
             self._end_error = error
+            self._ends.set()
             self._up.set()  # wakes those who wait; they find that it has ended
         self._room.set()
         for exchange in list(self._exchanges.values()):
@@ -279,12 +343,16 @@ class Connection:
         if self._silent >= SILENT_REQUESTS and self.is_connected:
             self._silent = 0
             log.warning("nothing comes from %s any more; connecting anew", self.connected_url)
-            await self._client.abandon()
+            await self._connected.abandon()
 
     def _tell(self, change: StateChange) -> None:
-        log.log(logging.INFO if change.state == "reconnected" else logging.WARNING, "%s", change.reason)
+        log.log(logging.INFO if change.state in ("connected", "reconnected") else logging.WARNING, "%s", change.reason)
         for listener in self._listeners:
             listener(change)
+
+    @property
+    def _cause(self) -> BaseException | None:
+        return None if self._client is None else self._client.cause
 
     # nats-py's callbacks
 
@@ -302,10 +370,11 @@ class Connection:
         refused = _REFUSED.search(str(error).lower())
         if refused is None:
             log.debug("nats: %s", reason(error))
-            if not self.is_connected:
+            if not self.is_connected and self._client is not None:
                 self._client.cause = error
             return
         if refused.group(1) == "subscription":
+            self._watches.refuse(refused.group(2))
             self._refuse_inbox(refused.group(2))
             return
         # The server's words arrive in lower case; the exact subject is that of the message that waits.
@@ -326,12 +395,12 @@ class Connection:
         if self._closing or self._ended:
             return
         url = self._last_url
-        why = reason(self._client.cause)
+        why = reason(self._cause)
         self._lost(ServerUnreachable(f"The connection to {url} was lost: {why}"), ended=False)
         self._tell(StateChange("disconnected", f"the connection to {url} was lost: {why}"))
 
     async def _on_reconnected(self) -> None:
-        self._client.cause = None
+        self._connected.cause = None
         self._silent = 0
         self._up.set()
         self._tell(StateChange("reconnected", f"connected to {self.connected_url} again"))
@@ -339,6 +408,6 @@ class Connection:
     async def _on_closed(self) -> None:
         if self._closing:
             return
-        error = explain(self._client.cause, self._last_url, self.server)
+        error = explain(self._cause, self._last_url, self.server)
         self._lost(error, ended=True)
         self._tell(StateChange("closed", str(error), error))

@@ -29,7 +29,9 @@ NOT_ENABLED = (10039, 10076)
 ROLLUP_DENIED = 10111
 PURGE_DENIED = 10110
 TOO_MANY_REQUESTS = 10167
-WRONG_LAST_SEQUENCE = (10071, 10164)
+WRONG_LAST_SEQUENCE = 10071
+#: Another message that carries a check of the same subject is on its way.
+CHECK_UNDER_WAY = 10164
 
 _BUCKET = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -87,6 +89,14 @@ class JetStreamRefused(RequestFailed):
         self.err_code = err_code
 
 
+class WrongSequence(ObjectExists):
+    """The newest message of a subject is another than expected; ``found`` is its sequence, 0 if there is none."""
+
+    def __init__(self, message: str, *, hint: str = "", found: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.found = found
+
+
 async def api_request(
     connection: Connection, names: Names, verb: str, body: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
@@ -122,10 +132,11 @@ def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
         return not_found(bucket, url)
     if err_code in (ACCOUNT_LIMIT, STORE_FAILED):
         return _full(err_code, words, bucket, url)
-    if err_code in WRONG_LAST_SEQUENCE:
-        return ObjectExists(
+    if err_code == WRONG_LAST_SEQUENCE:
+        return WrongSequence(
             f"Bucket `{bucket}` on {url} already holds an object of that name",
             hint="does another agent write to the same bucket?",
+            found=_sequence(words),
         )
     if err_code in NOT_ENABLED:
         return JetStreamRefused(
@@ -143,6 +154,11 @@ def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:
         hint="see whether the cluster has a leader: its /healthz says so" if error.get("code") == 503 else "",
         err_code=err_code,
     )
+
+
+def _sequence(words: str) -> int:
+    found = re.search(r"sequence: (\d+)", words)
+    return int(found[1]) if found else 0
 
 
 def _full(err_code: int, words: str, bucket: str, url: str) -> BucketFull:

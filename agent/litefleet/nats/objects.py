@@ -8,14 +8,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from litefleet.errors import BucketUnusable, ObjectExists, RequestFailed
+from litefleet.errors import BucketLost, BucketTaken, BucketUnusable, ObjectExists, RequestFailed
 from litefleet.nats.batch import BatchEnd, Stored, fetch
 from litefleet.nats.connection import Connection
-from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request
+from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, WrongSequence, api_request
 from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_metadata, parse_time
-from litefleet.nats.put import WINDOW, Put
+from litefleet.nats.put import WINDOW, Fence, Put
 from litefleet.nats.read import Reader
-from litefleet.nats.sweep import abandoned
+from litefleet.nats.sweep import abandoned, chunk_counts
 
 __all__ = ["BucketStatus", "Listing", "ObjectInfo", "ObjectStore"]
 
@@ -55,6 +55,8 @@ class BucketStatus:
     compression: str
     #: 0 is for ever.
     max_age: float
+    #: When the stream was created, as the server writes it; another text means another stream.
+    created: str
     allow_direct: bool
     allow_rollup: bool
     server_url: str
@@ -70,6 +72,10 @@ class ObjectStore:
         self._prefix = f"{path}/" if path else ""
         self.names = Names(bucket)
         self._connection = connection
+        #: Objects are completed only while it holds; see ``litefleet.bucket.lease``.
+        self.fence: Fence | None = None
+        #: The highest stream sequence that was acknowledged to us.
+        self.last_sequence = 0
         self._window = WINDOW
         self._writing: set[str] = set()
 
@@ -90,6 +96,7 @@ class ObjectStore:
             storage=str(config.get("storage", "")),
             compression=str(config.get("compression", "none")),
             max_age=int(config.get("max_age", 0)) / 1e9,
+            created=str(answer.get("created", "")),
             allow_direct=bool(config.get("allow_direct", False)),
             allow_rollup=bool(config.get("allow_rollup_hdrs", False)),
             server_url=self._connection.connected_url,
@@ -105,6 +112,7 @@ class ObjectStore:
         *,
         headers: Mapping[str, str],
         replace: bool = False,
+        expect: int = 0,
     ) -> ObjectInfo:
         """Store an object; it exists when this returns.
 
@@ -112,8 +120,9 @@ class ObjectStore:
         and when only the last answer was missing, the whole object may exist.
 
         Without ``replace`` the name must be free, or belong to an object of the same content; ``replace`` removes the
-        chunks of an object of the same name afterwards. ``modified`` of the result is the local time. Raises
-        ``ObjectExists``, ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
+        chunks of an object of the same name afterwards; ``expect`` is the sequence of the object that may be replaced
+        instead. ``modified`` of the result is the local time. Raises ``ObjectExists``, ``BucketTaken`` and
+        ``BucketLost`` (see ``fence``), ``BucketFull``, ``BucketNotFound``, ``PermissionDenied``; ``RequestFailed`` or
         ``ServerUnreachable`` when another attempt, with new data, may succeed.
 
         ``headers`` are read after all of ``data``, so that they can tell something about it.
@@ -122,13 +131,23 @@ class ObjectStore:
         old = await self.info(name) if replace else None
         attempts = BUSY_ATTEMPTS if isinstance(data, bytes) else 1
         while True:
-            put = Put(self._connection, self.names, self._prefix + name, headers, window=self._window)
+            put = Put(
+                self._connection,
+                self.names,
+                self._prefix + name,
+                headers,
+                window=self._window,
+                expect=None if replace else expect,
+                fence=self.fence,
+            )
             self._writing.add(put.nuid)
             try:
-                info = await put.run(data, replace=replace)
+                info = await put.run(data)
                 break
-            except ObjectExists:
-                there = await self._same(name, put.digest)
+            except ObjectExists as error:
+                if not put.digest and isinstance(error, WrongSequence):
+                    raise self._fenced(error) from None
+                there = await self._same(name, put.digest) if not expect else None
                 if there is None:
                     raise
                 return there
@@ -142,9 +161,24 @@ class ObjectStore:
             finally:
                 self._writing.discard(put.nuid)
         self._window = min(max(self._window * 2, LEAST_WINDOW), WINDOW)
+        self.last_sequence = max(self.last_sequence, info.sequence)
         if old is not None:
             await self._purge(self.names.chunks(old.nuid))
         return dataclasses.replace(info, name=name)
+
+    def _fenced(self, error: WrongSequence) -> BucketTaken | BucketLost:
+        """What the stream says when the last chunk of an object was refused."""
+        where = f"Bucket `{self.bucket}`" + (f", path `{self.path}`," if self.path else "")
+        url = self._connection.connected_url
+        if error.found:
+            return BucketTaken(
+                f"{where} on {url} was taken over by another agent",
+                hint="stop one of the two; `litefleet replicate --takeover` takes it back",
+            )
+        return BucketLost(
+            f"{where} on {url} was emptied or made anew: what had been acknowledged is gone",
+            hint="the agent fills it again with a full copy; find out who did it",
+        )
 
     async def _same(self, name: str, digest: str) -> ObjectInfo | None:
         """The object of that name if it has this content; a tombstone of that name is taken out of the way."""
@@ -200,6 +234,10 @@ class ObjectStore:
         Goes on by itself after a lost connection; raises ``RequestFailed`` or ``ServerUnreachable`` when it cannot.
         """
         return Reader(self._connection, self.names, info).verified()
+
+    async def chunk_counts(self) -> dict[str, int]:
+        """How many chunks the leader holds of each nuid, of the whole bucket."""
+        return await chunk_counts(self._connection, self.names)
 
     async def read_head(self, info: ObjectInfo, length: int) -> bytes:
         """The first ``length`` bytes (all of a smaller object), not verified."""

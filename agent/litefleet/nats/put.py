@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nats.nuid import NUID
@@ -18,7 +19,7 @@ from litefleet.nats.budget import while_progress
 from litefleet.nats.chunks import chunk_size, recut
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Exchange
-from litefleet.nats.jetstream import TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request, parse
+from litefleet.nats.jetstream import CHECK_UNDER_WAY, TOO_MANY_REQUESTS, JetStreamRefused, Names, api_request, parse
 from litefleet.nats.metadata import ObjectInfo, encode_digest, encode_metadata
 
 log = logging.getLogger("litefleet.nats")
@@ -34,12 +35,41 @@ BUSY_PAUSE = 0.1
 _nuids = NUID()
 
 
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What the stream must hold for an object to be completed: this message as the newest under its subject.
+
+    ``turn`` lets one message at a time carry the check: a replicated stream refuses a second one on its way.
+    """
+
+    subject: str
+    sequence: int
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those of a message that is stored only while it holds."""
+        return {
+            "Nats-Expected-Last-Subject-Sequence": str(self.sequence),
+            "Nats-Expected-Last-Subject-Sequence-Subject": self.subject,
+        }
+
+
 class Put:
     """One object on its way; use once."""
 
     def __init__(
-        self, connection: Connection, names: Names, name: str, headers: Mapping[str, str], *, window: int
+        self,
+        connection: Connection,
+        names: Names,
+        name: str,
+        headers: Mapping[str, str],
+        *,
+        window: int,
+        expect: int | None = 0,
+        fence: Fence | None = None,
     ) -> None:
+        """``expect``: the stream sequence of the metadata that is there (0: none may be), None for whatever it is."""
         self.nuid = _nuids.next().decode()
         self._connection = connection
         self._names = names
@@ -47,6 +77,8 @@ class Put:
         self._headers = headers
         self._subject = names.chunks(self.nuid)
         self._window = window
+        self._expect = expect
+        self._fence = fence
         self._flight: deque[tuple[bytes, Exchange]] = deque()
         self._in_flight = 0
         #: Chunks may be in the stream, and certainly no metadata.
@@ -54,10 +86,10 @@ class Put:
         #: Of the whole content, once all of it is stored.
         self.digest = ""
 
-    async def run(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
+    async def run(self, data: AsyncIterable[bytes] | bytes) -> ObjectInfo:
         """Write all of it, or remove what was written and raise."""
         try:
-            return await self._write(data, replace=replace)
+            return await self._write(data)
         except BaseException:
             await self._clean_up()
             raise
@@ -65,20 +97,25 @@ class Put:
             for _, exchange in self._flight:
                 exchange.close()
 
-    async def _write(self, data: AsyncIterable[bytes] | bytes, *, replace: bool) -> ObjectInfo:
+    async def _write(self, data: AsyncIterable[bytes] | bytes) -> ObjectInfo:
         limit = chunk_size(self._connection.max_payload)
         digest = hashlib.sha256()
         size = chunks = 0
+        last = b""
         async for chunk in recut(data, limit):
             digest.update(chunk)
             size += len(chunk)
             chunks += 1
-            while self._flight and self._in_flight + len(chunk) > self._window:
-                await self._settle_oldest()
-            self._flight.append((chunk, await self._send(chunk)))
-            self._in_flight += len(chunk)
-        while self._flight:
-            await self._settle_oldest()
+            if last:
+                await self._send_in_window(last)
+            last = chunk
+        if self._fence is None:
+            if last:
+                await self._send_in_window(last)
+            await self._settle()
+        else:
+            await self._settle()
+            await self._send_fenced(last, self._fence)
         self.digest = encode_digest(digest.digest())
         info = ObjectInfo(
             name=self._name,
@@ -91,14 +128,40 @@ class Put:
             sequence=0,
         )
         body = encode_metadata(info, bucket=self._names.bucket, max_chunk_size=limit)
-        return dataclasses.replace(info, sequence=await self._publish_metadata(body, replace=replace))
+        return dataclasses.replace(info, sequence=await self._publish_metadata(body))
 
-    async def _send(self, chunk: bytes) -> Exchange:
+    async def _send_in_window(self, chunk: bytes) -> None:
+        while self._flight and self._in_flight + len(chunk) > self._window:
+            await self._settle_oldest()
+        self._flight.append((chunk, await self._send(chunk)))
+        self._in_flight += len(chunk)
+
+    async def _settle(self) -> None:
+        while self._flight:
+            await self._settle_oldest()
+
+    async def _send_fenced(self, chunk: bytes, fence: Fence) -> None:
+        """The last chunk, which is stored only while the fence holds: so the object is completed by its owner only."""
+        if not chunk:
+            return
+        pause = BUSY_PAUSE
+        async with fence.turn:
+            for attempt in range(BUSY_RETRIES + 1):
+                try:
+                    await self._acknowledged(await self._send(chunk, fence.headers))
+                    return
+                except JetStreamRefused as error:
+                    if error.err_code not in (TOO_MANY_REQUESTS, CHECK_UNDER_WAY) or attempt == BUSY_RETRIES:
+                        raise
+                await asyncio.sleep(pause)
+                pause *= 2
+
+    async def _send(self, chunk: bytes, headers: Mapping[str, str] | None = None) -> Exchange:
         try:
             async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
                 await self._connection.writable()
                 self._chunks_alone = True
-                return await self._connection.send(self._subject, chunk)
+                return await self._connection.send(self._subject, chunk, headers=headers)
         except TimeoutError:
             raise self._stalled() from None
 
@@ -171,12 +234,12 @@ class Put:
                 if error.err_code != TOO_MANY_REQUESTS or attempt == BUSY_RETRIES:
                     raise
 
-    async def _publish_metadata(self, body: bytes, *, replace: bool) -> int:
+    async def _publish_metadata(self, body: bytes) -> int:
         subject = self._names.metadata(self._name)
         headers = {"Nats-Rollup": "sub"}
-        if not replace:
-            # Nothing may be there yet: no other writer's object, nor ours from an attempt that was given up.
-            headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+        if self._expect is not None:
+            # 0: nothing may be there yet, no other writer's object, nor ours from an attempt that was given up.
+            headers["Nats-Expected-Last-Subject-Sequence"] = str(self._expect)
         exchange = await self._connection.send(subject, body, headers=headers)
         # Should no answer come it may be stored nevertheless, and metadata must not outlive its chunks.
         chunks, self._chunks_alone = self._chunks_alone, False
