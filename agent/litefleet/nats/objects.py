@@ -79,6 +79,11 @@ class ObjectStore:
         self._window = WINDOW
         self._writing: set[str] = set()
 
+    def __str__(self) -> str:
+        """For messages: the bucket, and where it is."""
+        path = f", path `{self.path}`," if self.path else ""
+        return f"Bucket `{self.bucket}`{path} on {self._connection.connected_url}"
+
     async def check(self) -> BucketStatus:
         """The bucket's state, from its leader.
 
@@ -168,15 +173,13 @@ class ObjectStore:
 
     def _fenced(self, error: WrongSequence) -> BucketTaken | BucketLost:
         """What the stream says when the last chunk of an object was refused."""
-        where = f"Bucket `{self.bucket}`" + (f", path `{self.path}`," if self.path else "")
-        url = self._connection.connected_url
         if error.found:
             return BucketTaken(
-                f"{where} on {url} was taken over by another agent",
+                f"{self} was taken over by another agent",
                 hint="stop one of the two; `litefleet replicate --takeover` takes it back",
             )
         return BucketLost(
-            f"{where} on {url} was emptied or made anew: what had been acknowledged is gone",
+            f"{self} was emptied or made anew: what had been acknowledged is gone",
             hint="the agent fills it again with a full copy; find out who did it",
         )
 
@@ -185,7 +188,7 @@ class ObjectStore:
         there = await self._newest(name)
         if there is None or not there.deleted:
             return there if there is not None and there.digest == digest else None
-        await self._purge(self._metadata(name), before=there.sequence + 1)
+        await self._purge(self.metadata_subject(name), before=there.sequence + 1)
         raise RequestFailed(f"A tombstone of `{name}` was in the way; it is removed", hint="try again")
 
     async def info(self, name: str) -> ObjectInfo | None:
@@ -196,13 +199,19 @@ class ObjectStore:
         found = await self._newest(name)
         return None if found is None or found.deleted else found
 
+    async def stored(self, info: ObjectInfo) -> bool:
+        """Whether this very object of the bucket, by its whole name, is still there."""
+        stored, _ = await self._fetch(self.names.metadata(info.name), start=info.sequence, messages=1)
+        return bool(stored) and stored[0].sequence == info.sequence
+
     async def _newest(self, name: str) -> ObjectInfo | None:
         """The metadata under that name, be it a tombstone."""
-        stored, _ = await self._fetch(self._metadata(name), start=1, messages=1)
+        stored, _ = await self._fetch(self.metadata_subject(name), start=1, messages=1)
         found = self._decode(stored[-1]) if stored else None
         return None if found is None else dataclasses.replace(found, name=name)
 
-    def _metadata(self, name: str) -> str:
+    def metadata_subject(self, name: str) -> str:
+        """The subject of an object's metadata."""
         return self.names.metadata(self._prefix + name)
 
     async def list(self, *, after: int = 0) -> Listing:
@@ -262,7 +271,7 @@ class ObjectStore:
 
         An object that was put under the same name later is left alone.
         """
-        await self._purge(self._metadata(info.name), before=info.sequence + 1)
+        await self._purge(self.metadata_subject(info.name), before=info.sequence + 1)
         await self._purge(self.names.chunks(info.nuid))
 
     async def sweep(self, *, older_than: float = 3600.0) -> int:

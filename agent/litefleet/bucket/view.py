@@ -1,0 +1,78 @@
+"""What a bucket holds, looked at once for all databases in it: its objects, and whether their chunks are there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from litefleet.nats.objects import Listing, ObjectInfo, ObjectStore, below
+
+#: Seconds for which a whole look is good enough to add only what came since; nobody purges objects of others.
+_FRESH = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The objects below one path; ``broken`` are those of them that lack chunks."""
+
+    listing: Listing
+    broken: tuple[ObjectInfo, ...]
+
+
+class View:
+    """Shared by the databases of one bucket."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """``store`` may have any path."""
+        self._store = store
+        self._turn = asyncio.Lock()
+        self._looked = -_FRESH
+        self._objects: dict[str, ObjectInfo] = {}
+        self._last = 0
+        self._broken: dict[str, ObjectInfo] = {}
+
+    async def look(self, path: str, *, whole: bool = False) -> Contents:
+        """What is below ``path`` now; with ``whole`` nothing is taken from an earlier look.
+
+        Raises what requests raise.
+        """
+        began = time.monotonic()
+        async with self._turn:
+            # Whoever waited for a look that began after the call has its result.
+            if self._looked < (began if whole else began - _FRESH):
+                await self._look()
+            else:
+                await self._add()
+        listing = below(path, Listing(tuple(self._objects.values()), self._last))
+        broken = below(path, Listing(tuple(self._broken.values()), self._last)).objects
+        return Contents(listing, broken)
+
+    async def _look(self) -> None:
+        began = time.monotonic()
+        listing = await self._store.list_bucket()
+        self._objects = {info.name: info for info in listing.objects}
+        self._last = listing.last_sequence
+        self._broken = await self._find_broken()
+        self._looked = began
+
+    async def _add(self) -> None:
+        listing = await self._store.list_bucket(after=self._last)
+        for info in listing.objects:
+            self._objects[info.name] = info
+            self._broken.pop(info.name, None)
+        self._last = max(self._last, listing.last_sequence)
+
+    async def _find_broken(self) -> dict[str, ObjectInfo]:
+        """Objects whose chunks the leader does not have, also when it is asked again after a look at the metadata."""
+        counts = await self._store.chunk_counts()
+        suspects = {name: info for name, info in self._objects.items() if counts.get(info.nuid, 0) != info.chunks}
+        if not suspects:
+            return {}
+        # Replaced or removed between the two requests, or still on its way from Litestream.
+        counts = await self._store.chunk_counts()
+        return {
+            name: info
+            for name, info in suspects.items()
+            if counts.get(info.nuid, 0) != info.chunks and await self._store.stored(info)
+        }
