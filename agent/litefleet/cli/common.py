@@ -12,6 +12,7 @@ from pathlib import Path
 
 from litefleet.config import default_path, load, replica_from_url
 from litefleet.config.settings import Database, Replica, Settings
+from litefleet.config.values import parse_duration
 from litefleet.errors import UsageError
 from litefleet.nats.connection import Connection
 from litefleet.nats.objects import ObjectStore
@@ -31,6 +32,17 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     option(parser, "json", action="store_true", help="print JSON for machines")
+
+
+def duration(text: str) -> float:
+    """The type of options that take a time; seconds."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    if seconds < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is negative; write for example `1h`")
+    return seconds
 
 
 def load_config(options: argparse.Namespace) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -13,10 +14,11 @@ _INTERVAL = 0.2
 
 
 class Progress:
-    """Call it with done and total bytes; it prints a few times a second, and nothing unless ``enabled``."""
+    """Call it with done and total bytes, or what ``amount`` prints; a few times a second it prints, if ``enabled``."""
 
-    def __init__(self, what: str, *, enabled: bool) -> None:
+    def __init__(self, what: str, *, enabled: bool, amount: Callable[[float], str] = size_text) -> None:
         self._what = what
+        self._amount = amount
         self._enabled = enabled
         self._began = time.monotonic()
         self._next = self._began
@@ -41,5 +43,6 @@ class Progress:
         rate = done / max(now - self._began, 1e-6)
         left = duration_text((total - done) / rate) if rate else "?"
         share = 100 * done // total if total else 100
-        line = f"{self._what} {share}%  {size_text(done)} of {size_text(total)}  {size_text(rate)}/s  {left} left"
+        amounts = f"{self._amount(done)} of {self._amount(total)}  {self._amount(rate)}/s"
+        line = f"{self._what} {share}%  {amounts}  {left} left"
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from litefleet.errors import ObjectCorrupt, RequestFailed
@@ -22,7 +22,7 @@ FLIGHT = 256
 
 @dataclass(frozen=True, slots=True)
 class Half:
-    """An object that cannot be read, as ``chunks`` of ``info.chunks`` exist."""
+    """An object that cannot be read, and how many chunks go with it."""
 
     info: ObjectInfo
     chunks: int
@@ -62,13 +62,15 @@ async def survey(connection: Connection, names: Names, *, older_than: float) -> 
     Raises what a request raises.
     """
     found = await inventory(connection, names)
+    # A renamed object shares its chunks with the one of its old name for a moment.
+    owners = Counter(info.nuid for info in found.objects)
     young = 0
     halves: list[Half] = []
     for info in _incomplete(found):
         if (found.now - info.modified).total_seconds() < older_than:
             young += 1
         elif not await _readable(connection, names, info):
-            halves.append(Half(info, found.chunks.get(info.nuid, 0)))
+            halves.append(Half(info, found.chunks.get(info.nuid, 0) if owners[info.nuid] == 1 else 0))
     uploads: list[Upload] = []
     if not found.unreadable:
         for nuid, chunk in (await last_stored(connection, names, unused(found), found.until)).items():
@@ -79,18 +81,37 @@ async def survey(connection: Connection, names: Names, *, older_than: float) -> 
     return Leftovers(found.tombstones, tuple(halves), tuple(uploads), young, found.unreadable)
 
 
-async def remove(connection: Connection, names: Names, leftovers: Leftovers) -> None:
+async def remove(
+    connection: Connection,
+    names: Names,
+    leftovers: Leftovers,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> None:
     """Remove it all. What was stored since ``survey`` is not touched, be it under the same names.
 
-    Raises what a request raises; what is removed by then stays so.
+    ``progress`` gets the number of subjects that are done, and of all. Raises what a request raises; what is removed
+    by then stays so.
     """
     tombstones = [(names.metadata(info.name), info.sequence + 1) for info in leftovers.tombstones]
-    # Metadata first: an object without them is gone, one without chunks is broken.
     halves = [(names.metadata(half.info.name), half.info.sequence + 1) for half in leftovers.halves]
     chunks = [(names.chunks(half.info.nuid), half.info.sequence) for half in leftovers.halves if half.chunks]
     chunks += [(names.chunks(upload.nuid), upload.last + 1) for upload in leftovers.uploads]
-    await _purge(connection, names, tombstones + halves)
-    await _purge(connection, names, chunks)
+    subjects = tombstones + halves + chunks
+    flight: deque[Exchange] = deque()
+    try:
+        for number, (subject, before) in enumerate(subjects):
+            if len(flight) == FLIGHT:
+                await _done(connection, names, flight.popleft())
+            await connection.writable()
+            body = json.dumps({"filter": subject, "seq": before}).encode()
+            flight.append(await connection.send(names.api("PURGE"), body))
+            progress(number, len(subjects))
+        while flight:
+            await _done(connection, names, flight.popleft())
+    finally:
+        for exchange in flight:
+            exchange.close()
 
 
 def _incomplete(found: Inventory) -> Iterable[ObjectInfo]:
@@ -111,23 +132,6 @@ async def _readable(connection: Connection, names: Names, info: ObjectInfo) -> b
     return True
 
 
-async def _purge(connection: Connection, names: Names, subjects: Iterable[tuple[str, int]]) -> None:
-    """Remove the messages of each subject that are before a stream sequence."""
-    flight: deque[Exchange] = deque()
-    try:
-        for subject, before in subjects:
-            if len(flight) == FLIGHT:
-                await _done(connection, names, flight.popleft())
-            await connection.writable()
-            body = json.dumps({"filter": subject, "seq": before}).encode()
-            flight.append(await connection.send(names.api("PURGE"), body))
-        while flight:
-            await _done(connection, names, flight.popleft())
-    finally:
-        for exchange in flight:
-            exchange.close()
-
-
 async def _done(connection: Connection, names: Names, exchange: Exchange) -> None:
     try:
         async with asyncio.timeout(connection.server.timeout):
@@ -135,7 +139,6 @@ async def _done(connection: Connection, names: Names, exchange: Exchange) -> Non
                 parse(await exchange.reply(), names, connection)
     except TimeoutError:
         raise RequestFailed(
-            f"No answer from {connection.connected_url} to `{exchange.subject}` within"
-            f" {connection.server.timeout:g} s",
+            f"No answer from {connection.connected_url} to `{exchange.subject}` within {connection.server.timeout:g} s",
             hint="what was removed stays so; try again for the rest",
         ) from None

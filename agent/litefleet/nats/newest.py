@@ -18,9 +18,7 @@ class Lagging(RequestFailed):
     """The replica that answered has not caught up with the leader."""
 
 
-async def newest(
-    connection: Connection, names: Names, subjects: Sequence[str], *, at_least: int
-) -> dict[str, Stored]:
+async def newest(connection: Connection, names: Names, subjects: Sequence[str], *, at_least: int) -> dict[str, Stored]:
     """The newest message of each subject, as a server sees it that has all up to stream sequence ``at_least``.
 
     Subjects without a message are left out. Raises ``Lagging``, or what a request raises.

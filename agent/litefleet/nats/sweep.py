@@ -26,7 +26,5 @@ async def abandoned(connection: Connection, names: Names, used: Collection[str],
         return []
     stored = await last_stored(connection, names, unused(found, used), found.until)
     return [
-        nuid
-        for nuid, chunk in stored.items()
-        if (found.now - parse_time(chunk.time)).total_seconds() >= older_than
+        nuid for nuid, chunk in stored.items() if (found.now - parse_time(chunk.time)).total_seconds() >= older_than
     ]

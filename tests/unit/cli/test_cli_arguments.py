@@ -9,7 +9,7 @@ import pytest
 
 from litefleet.cli.main import _parser, main
 
-COMMANDS = ["replicate", "restore", "ltx", "status", "databases", "check-config", "version"]
+COMMANDS = ["replicate", "restore", "ltx", "status", "databases", "check-config", "clean", "version"]
 URL = "nats://127.0.0.1:4222/bucket"
 
 
@@ -47,13 +47,17 @@ def parse(*arguments: str) -> argparse.Namespace:
         (["ltx", URL, "--level", "10"], "'10'"),
         (["ltx", URL, "--level", "-1"], "--level"),
         (["ltx"], "DB_PATH|URL"),
-        (["ltx", "nats://h/a/b"], "bucket"),
+        (["ltx", "nats://h/a/../b"], "path"),
         (["status", "a", "b"], "b"),
         (["replicate", "--log-level", "loud"], "loud"),
         (["replicate", "/data/app.db"], "/data/app.db"),
         (["databases", "x"], "x"),
         (["check-config"], "FILE"),
         (["version", "--long"], "--long"),
+        (["clean"], "DB_PATH|URL"),
+        (["clean", URL, "--older-than", "3600"], "needs a unit"),
+        (["clean", URL, "--older-than", "-1h"], "--older-than"),
+        (["clean", URL, "--older-than=-1h"], "negative"),
         (["databases", "--config"], "--config"),
         (["databases", "--config", "/no/such/file.yml"], "/no/such/file.yml"),
     ],
@@ -124,6 +128,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ["status", "--config", "l.yml", "--json"],
         ["ltx", "--level", "all", "--json", URL],
         ["ltx", "--config", "l.yml", "/data/app.db"],
+        ["clean", "--config", "l.yml", "--older-than", "90m", "--dry-run", "--json", URL],
     ],
 )
 def test_one_dash_does_as_well_as_two(arguments: list[str]) -> None:
