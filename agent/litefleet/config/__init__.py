@@ -9,26 +9,44 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from litefleet.config.agent import DEFAULT_SOCKET
+from litefleet.config.directories import expand
 from litefleet.config.document import Context, Problems
 from litefleet.config.effective import describe, effective
 from litefleet.config.files import UnreadableFile, read_text
 from litefleet.config.reader import read_settings
-from litefleet.config.settings import TLS, Credentials, Database, Logging, Replica, Server, Settings
+from litefleet.config.settings import (
+    TLS,
+    Credentials,
+    Database,
+    Directory,
+    Logging,
+    Replica,
+    Server,
+    Settings,
+    Socket,
+    Spool,
+)
 from litefleet.config.urls import ForeignURL, URLError, parse_urls
 from litefleet.errors import ConfigError, UsageError
 
 __all__ = [
     "DEFAULT_PATH",
+    "DEFAULT_SOCKET",
     "TLS",
     "Credentials",
     "Database",
+    "Directory",
     "Logging",
     "Replica",
     "Server",
     "Settings",
+    "Socket",
+    "Spool",
     "default_path",
     "describe",
     "effective",
+    "expand",
     "load",
     "parse",
     "replica_from_url",
@@ -51,17 +69,20 @@ def load(path: Path, *, expand_env: bool = True) -> Settings:
         raise ConfigError(
             f"{path}: the configuration file {error}", hint="LITEFLEET_CONFIG or the command line can name another file"
         ) from None
-    context = Context(Problems(str(path)), os.environ if expand_env else None, check_files=True)
+    context = Context(Problems(str(path)), os.environ if expand_env else None, check_files=True, process=os.environ)
     return read_settings(text, context)
 
 
 def parse(text: str, *, source: str, expand_env: bool = True, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings in ``text``, without a look at the files it names; ``source`` names it in a ConfigError."""
-    return read_settings(text, Context(Problems(source), environ if expand_env else None))
+    return read_settings(text, Context(Problems(source), environ if expand_env else None, process=environ))
 
 
 def replica_from_url(url: str) -> Replica:
-    """The replica of ``nats://[USER:PASSWORD@]HOST[:PORT][,HOST…]/BUCKET``, as commands take it; raises UsageError."""
+    """The replica of ``nats://[USER:PASSWORD@]HOST[:PORT][,HOST…]/BUCKET[/PATH]``, as commands take it.
+
+    Raises UsageError.
+    """
     advice = "write nats://HOST:PORT/BUCKET, or name a database of the configuration file"
     try:
         location = parse_urls([url])
@@ -72,4 +93,5 @@ def replica_from_url(url: str) -> Replica:
     if location.bucket is None:
         raise UsageError("the replica's URL names no bucket", hint=advice)
     credentials = Credentials(username=location.username, password=location.password, token=location.token)
-    return Replica(Server(location.urls, credentials, TLS() if location.tls else None), location.bucket)
+    server = Server(location.urls, credentials, TLS() if location.tls else None)
+    return Replica(server, location.bucket, location.path)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from litefleet.config.document import Entry, Section
-from litefleet.config.files import check_creds, check_seed, check_seed_file
+from litefleet.config.files import check_creds, check_jwt, check_seed, check_seed_file
 from litefleet.config.settings import Credentials
 
 _KINDS = {
@@ -15,8 +15,12 @@ _KINDS = {
     "password": "`username`/`password`",
     "token": "`token`",
     "nkey": "`nkey`",
+    "jwt": "`jwt`/`seed`",
+    "seed": "`jwt`/`seed`",
     "creds": "`creds`",
 }
+#: Keys that mean something only together; each one of a pair may come from another level.
+_PAIRS = (("username", "password"), ("jwt", "seed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,9 @@ def read_credentials(
     """The credentials of the nearest level that has any; ``own_url`` and ``top_url`` are what the URL there says."""
     near, far = _given(own, own_url, url), _given(top, top_url, url)
     chosen = near or far
-    if near and set(near) < {"username", "password"}:
-        chosen = {key: far[key] for key in ("username", "password") if key in far} | near
+    for pair in _PAIRS:
+        if near and set(near) < set(pair):
+            chosen = {key: far[key] for key in pair if key in far} | near
     return _exactly_one(chosen)
 
 
@@ -66,17 +71,42 @@ def _exactly_one(given: Mapping[str, _Given]) -> Credentials:
             f"more than one kind of credentials: {_and(kinds)}{_hidden(given)}; keep the one that the server expects"
         )
         return Credentials()
-    for key, missing in (("username", "password"), ("password", "username")):
-        if key in given and missing not in given:
-            given[key].entry.problem(f"is given without `{missing}`; give both, or use `token`")
-    creds, nkey = given.get("creds"), given.get("nkey")
+    for pair, advice in zip(_PAIRS, ("give both, or use `token`", "give both, or one file with `creds`"), strict=True):
+        for key, missing in (pair, pair[::-1]):
+            if key in given and missing not in given:
+                given[key].entry.problem(f"is given without `{missing}`; {advice}")
+    creds, nkey, seed = given.get("creds"), given.get("nkey"), _seed(given.get("seed"))
     return Credentials(
         username=_value(given, "username"),
         password=_value(given, "password"),
         token=_value(given, "token"),
         nkey=_nkey(nkey) if nkey else None,
         creds=_creds(creds.entry) if creds else None,
+        jwt=_jwt(given.get("jwt"), seed),
+        seed=seed,
     )
+
+
+def _seed(given: _Given | None) -> str | None:
+    if given is None or given.value is None:
+        return None
+    try:
+        check_seed(given.value)
+    except ValueError as error:
+        given.entry.problem(str(error))
+        return None
+    return given.value
+
+
+def _jwt(given: _Given | None, seed: str | None) -> str | None:
+    """As it is written; that it belongs to ``seed`` shows without a server."""
+    if given is None or given.value is None:
+        return None
+    try:
+        check_jwt(given.value, seed)
+    except ValueError as error:
+        given.entry.problem(str(error))
+    return given.value
 
 
 def _nkey(given: _Given) -> str | None:

@@ -61,6 +61,8 @@ class Context:
     environ: Mapping[str, str] | None
     #: Whether the files that settings name are looked at.
     check_files: bool = False
+    #: Variables in which a service manager says where things belong, whether or not values are expanded.
+    process: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ class Entry:
         """The tag and the expanded text of a scalar that is not empty."""
         node = self.node
         if not isinstance(node, yaml.ScalarNode):
-            self.problem(f"must be {wanted}, not a {'list' if isinstance(node, yaml.SequenceNode) else 'mapping'}")
+            is_list = isinstance(node, yaml.SequenceNode)
+            advice = "" if is_list else "; write a value that starts with `{` in quotes"
+            self.problem(f"must be {wanted}, not a {'list' if is_list else 'mapping'}{advice}")
             return None
         if node.tag not in _PLAIN_TAGS:
             self.problem("has a YAML tag (`!…`); write a plain value, in quotes if it starts with `!`")
@@ -241,7 +245,7 @@ class Section:
 
 
 #: Values of these keys can hold a secret anywhere in them.
-SECRET_KEYS = frozenset({"url", "password", "token", "nkey"})
+SECRET_KEYS = frozenset({"url", "password", "token", "nkey", "jwt", "seed"})
 
 
 def _entries(parent: Entry, mapping: yaml.MappingNode, merges: int) -> Iterator[tuple[str, Entry]]:

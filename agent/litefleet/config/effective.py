@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from litefleet.config.settings import Credentials, Database, Replica, Settings
+from litefleet.config.settings import Credentials, Database, Directory, Replica, Settings, Socket
 from litefleet.config.values import format_duration
 
 MASK = "***"
@@ -12,7 +12,7 @@ MASK = "***"
 
 def effective(settings: Settings) -> dict[str, object]:
     """A configuration file's content, ready for ``yaml.safe_dump``; secrets are ``***``."""
-    return {
+    shown = {
         "logging": {"level": settings.logging.level, "type": settings.logging.type},
         "snapshot": {
             "interval": format_duration(settings.snapshot_interval),
@@ -22,8 +22,17 @@ def effective(settings: Settings) -> dict[str, object]:
         "l0-retention": format_duration(settings.l0_retention),
         "retention": {"enabled": settings.retention_enabled},
         "shutdown-sync-timeout": format_duration(settings.shutdown_sync_timeout),
-        "dbs": [_database(database) for database in settings.databases],
+        "addr": settings.addr,
+        "socket": _socket(settings.socket),
+        "spool": {"path": str(settings.spool.path), "limit": settings.spool.limit},
+        "max-open": settings.max_open,
+        "identity": settings.identity,
+        "dbs": [
+            *({"path": str(database.path), **_database(database)} for database in settings.databases),
+            *(_directory(directory) for directory in settings.directories),
+        ],
     }
+    return {key: value for key, value in shown.items() if value != ""}
 
 
 def describe(settings: Settings) -> list[tuple[str, str]]:
@@ -31,14 +40,30 @@ def describe(settings: Settings) -> list[tuple[str, str]]:
     return list(_rows("", effective(settings)))
 
 
+def _socket(socket: Socket) -> dict[str, object]:
+    if socket.path is None:
+        return {"enabled": False}
+    return {"enabled": True, "path": str(socket.path), "permissions": f"{socket.permissions:04o}"}
+
+
+def _directory(directory: Directory) -> dict[str, object]:
+    return {
+        "dir": str(directory.directory),
+        "pattern": directory.pattern,
+        "recursive": directory.recursive,
+        "watch": directory.watch,
+        **_database(directory.template),
+    }
+
+
 def _database(database: Database) -> dict[str, object]:
     return {
-        "path": str(database.path),
         "monitor-interval": format_duration(database.monitor_interval),
         "checkpoint-interval": format_duration(database.checkpoint_interval),
         "busy-timeout": format_duration(database.busy_timeout),
         "min-checkpoint-page-count": database.min_checkpoint_page_count,
         "max-sync-wal-bytes": database.max_sync_wal_bytes,
+        "wal-limit": database.wal_limit,
         "restore-if-db-not-exists": database.restore_if_db_not_exists,
         "replica": _replica(database.replica),
     }
@@ -49,10 +74,13 @@ def _replica(replica: Replica) -> dict[str, object]:
     tls: dict[str, object] = {"tls": server.tls is not None}
     if server.tls is not None and server.tls.root_cas:
         tls["root-cas"] = [str(path) for path in server.tls.root_cas]
+    if server.tls is not None and server.tls.client_cert is not None:
+        tls |= {"client-cert": str(server.tls.client_cert), "client-key": str(server.tls.client_key)}
     return {
         "type": "nats",
         "url": ",".join(server.urls),
         "bucket": replica.bucket,
+        **({"path": replica.path} if replica.path else {}),
         **_credentials(server.credentials),
         **tls,
         "max-reconnects": server.max_reconnects,
@@ -70,6 +98,8 @@ def _credentials(credentials: Credentials) -> dict[str, object]:
         "password": credentials.password and MASK,
         "token": credentials.token and MASK,
         "nkey": nkey if nkey is None or nkey.startswith("/") else MASK,
+        "jwt": credentials.jwt and MASK,
+        "seed": credentials.seed and MASK,
         "creds": credentials.creds and str(credentials.creds),
     }
     return {key: value for key, value in shown.items() if value is not None}

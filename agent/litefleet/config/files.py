@@ -5,6 +5,8 @@ Each check raises ValueError with a text that fits behind ``key: path:``, and re
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 import ssl
 import stat
@@ -14,10 +16,26 @@ import nkeys
 
 _MAX_BYTES = 1024 * 1024
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _SEED_ADVICE = (
     "an nkey seed of a user starts with SU and has 58 characters (`nk -gen user`, `nsc generate nkey --user`)"
 )
 _CREDS_ADVICE = "write it again with `nsc generate creds`"
+
+
+def check_jwt(jwt: str, seed: str | None) -> None:
+    """``jwt`` has the form of a JWT and, with ``seed``, is about the user whose seed that is."""
+    if not _JWT.fullmatch(jwt):
+        raise ValueError("is no JWT of the form `eyJ….….…` on one line; `nsc describe user --raw` prints it")
+    if seed is None:
+        return
+    body = jwt.split(".")[1]
+    try:
+        subject = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))["sub"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise ValueError("is no JWT of a user: its middle part names nobody; copy it again") from None
+    if subject != nkeys.from_seed(bytearray(seed.encode())).public_key.decode():
+        raise ValueError("is not about the user whose seed `seed` is; take both from one creds file")
 
 
 def check_seed(seed: str) -> None:
@@ -79,6 +97,38 @@ def check_root_ca(path: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError):
         raise ValueError("holds a PEM certificate that cannot be read; copy it again") from None
+
+
+def check_client_cert(path: Path) -> None:
+    """The file holds a certificate in PEM form; those that lead to the CA, and the key, may stand beside it."""
+    certificates = _CERTIFICATE.findall(read_text(path))
+    if not certificates:
+        raise ValueError("holds no PEM certificate; it must have `-----BEGIN CERTIFICATE-----`")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(certificates))
+    except (ssl.SSLError, ValueError):
+        raise ValueError("holds a PEM certificate that cannot be read; copy it again") from None
+
+
+def check_client_key(path: Path, certificate: Path | None) -> None:
+    """The file holds the key of ``certificate`` in PEM form, without a password."""
+    text = read_text(path)
+    if "PRIVATE KEY-----" not in text:
+        raise ValueError("holds no PEM private key; it must have `-----BEGIN PRIVATE KEY-----`")
+    if "ENCRYPTED" in text:
+        raise ValueError("is protected by a password that nobody is there to type; `openssl pkey` writes it without")
+    if certificate is None:
+        return
+    try:
+        check_client_cert(certificate)
+    except ValueError:
+        return  # the certificate's own problem
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, path, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(f"is not the key of the certificate in {certificate}") from None
+        raise ValueError("holds a PEM private key that cannot be read; copy it again") from None
 
 
 class UnreadableFile(ValueError):

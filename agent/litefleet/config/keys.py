@@ -20,16 +20,13 @@ class Level:
     unsupported: Mapping[str, str]
 
 
-_METRICS = "remove it; this version serves no metrics over HTTP"
 _RETENTION = "write it at the top level as `snapshot: {retention: …}`"
-_CREDS = "put the JWT and the seed into one creds file (`nsc generate creds`) and name it with `creds`"
-_CLIENT_CERT = "use `creds`, `nkey`, `token` or `username` and `password`, with `root-cas` for encryption"
-_DIRECTORY = "list each database with its own `path` and bucket"
 _VALIDATION = "remove it, and restore into a scratch directory to prove a backup"
 _OTHER_TYPE = "it belongs to another type of replica; litefleet writes to NATS only: `type: nats`, `url` and `bucket`"
 
 _CONNECTION = (
-    "username password token nkey creds tls root-cas max-reconnects reconnect-wait timeout sync-interval inbox-prefix"
+    "username password token nkey jwt seed creds tls root-cas client-cert client-key max-reconnects reconnect-wait "
+    "timeout sync-interval inbox-prefix"
 )
 _OTHER_TYPES = (
     "access-key-id secret-access-key region endpoint force-path-style sign-payload require-content-md5 skip-verify "
@@ -40,13 +37,8 @@ _OTHER_TYPES = (
 
 REPLICA = Level(
     "a database's `replica`",
-    frozenset({"type", "url", "bucket", *_CONNECTION.split()}),
+    frozenset({"type", "url", "bucket", "path", *_CONNECTION.split()}),
     {
-        "jwt": _CREDS,
-        "seed": _CREDS,
-        "client-cert": _CLIENT_CERT,
-        "client-key": _CLIENT_CERT,
-        "path": "give each database a bucket of its own: Litestream ignores this key and mixes databases",
         "name": "remove it; a database has one replica, which needs no name",
         "max-sync-ltx-files": "remove it; `max-sync-wal-bytes` of the database bounds one upload",
         "auto-recover": "remove it",
@@ -59,26 +51,28 @@ REPLICA = Level(
     },
 )
 
+#: Keys of an entry of `dbs` that mean nothing without `dir`.
+DIRECTORY_ONLY = ("pattern", "recursive", "watch")
+
 DATABASE = Level(
     "an entry of `dbs`",
     frozenset(
         {
             "path",
+            "dir",
+            *DIRECTORY_ONLY,
             "monitor-interval",
             "checkpoint-interval",
             "busy-timeout",
             "min-checkpoint-page-count",
             "max-sync-wal-bytes",
+            "wal-limit",
             "restore-if-db-not-exists",
             "replica",
             "replicas",
         }
     ),
     {
-        "dir": _DIRECTORY,
-        "pattern": _DIRECTORY,
-        "recursive": _DIRECTORY,
-        "watch": _DIRECTORY,
         "meta-path": "remove it; no files are kept beside the database",
         "meta-dir": "remove it; no files are kept beside the database",
         "truncate-page-n": "remove it",
@@ -90,14 +84,27 @@ DATABASE = Level(
 
 TOP = Level(
     "the top level",
-    frozenset({"dbs", "logging", "snapshot", "levels", "l0-retention", "retention", "shutdown-sync-timeout"})
-    | REPLICA.known,
+    frozenset(
+        {
+            "dbs",
+            "logging",
+            "snapshot",
+            "levels",
+            "l0-retention",
+            "retention",
+            "shutdown-sync-timeout",
+            "addr",
+            "socket",
+            "spool",
+            "max-open",
+            "identity",
+        }
+    )
+    | (REPLICA.known - {"path"}),
     {
         **REPLICA.unsupported,
-        "addr": _METRICS,
         "mcp-addr": "remove it",
         "exec": "start the application as a service of its own",
-        "socket": "remove it",
         "validation": _VALIDATION,
         "l0-retention-check-interval": "remove it; files are removed as soon as they may be",
         "verify-compaction": "remove it; a compaction that does not fit its sources is never uploaded",
@@ -113,6 +120,10 @@ LOGGING = Level(
     {"stderr": "remove it; logs always go to standard error", "source": "remove it"},
 )
 
+SOCKET = Level("`socket`", frozenset({"enabled", "path", "permissions"}), {})
+
+SPOOL = Level("`spool`", frozenset({"path", "limit"}), {})
+
 SNAPSHOT = Level("`snapshot`", frozenset({"interval", "retention"}), {})
 
 RETENTION = Level("`retention`", frozenset({"enabled"}), {})
@@ -120,7 +131,7 @@ RETENTION = Level("`retention`", frozenset({"enabled"}), {})
 COMPACTION = Level("an entry of `levels`", frozenset({"interval"}), {})
 
 #: In the order in which a misplaced key is looked for; the top level takes replica settings too, so it comes late.
-_LEVELS_BY_NEED = (REPLICA, DATABASE, TOP, LOGGING, SNAPSHOT, RETENTION, COMPACTION)
+_LEVELS_BY_NEED = (REPLICA, DATABASE, TOP, LOGGING, SOCKET, SPOOL, SNAPSHOT, RETENTION, COMPACTION)
 
 
 def check_keys(section: Section, level: Level) -> None:

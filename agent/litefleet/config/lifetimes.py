@@ -8,6 +8,7 @@ from typing import TypedDict
 from litefleet.config.document import Entry, Section
 from litefleet.config.keys import COMPACTION, RETENTION, SNAPSHOT, Level, check_keys
 from litefleet.config.settings import Settings
+from litefleet.config.values import format_duration
 
 _DEFAULTS = Settings(databases=())
 #: Level 9 is for snapshots.
@@ -37,10 +38,18 @@ def read_lifetimes(top: Section) -> Lifetimes:
     l0_retention = duration(top, "l0-retention", _DEFAULTS.l0_retention, zero=True)
     if l0_retention > window and (entry := top.get("l0-retention")):
         entry.problem("is longer than `snapshot: {retention: …}`, the recovery window, after which everything goes")
+    levels = _levels(top)
+    blamed = (snapshot and snapshot.get("retention")) or top.get("levels")
+    if blamed and wanted is not False and levels and window < levels[0]:
+        blamed.problem(
+            f"makes the recovery window ({format_duration(window)}) shorter than the first level's interval "
+            f"({format_duration(levels[0])}), so that its files would go before the next is made; "
+            "write a longer `snapshot: {retention: …}` or shorter `levels`"
+        )
     return Lifetimes(
         snapshot_interval=interval,
         snapshot_retention=window,
-        levels=_levels(top),
+        levels=levels,
         l0_retention=l0_retention,
         retention_enabled=True if wanted is None else wanted,
     )

@@ -6,58 +6,52 @@ kind. Only what one and the same level says can contradict itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from litefleet.config.credentials import read_credentials
-from litefleet.config.document import Entry, Section
-from litefleet.config.files import check_root_ca
+from litefleet.config.directories import (
+    DEFAULT_PATH,
+    check_bucket_template,
+    clean_path_template,
+    has_placeholder,
+)
+from litefleet.config.document import Section
 from litefleet.config.keys import REPLICA, check_keys
-from litefleet.config.settings import TLS, Credentials, Replica, Server
-from litefleet.config.urls import ForeignURL, Location, URLError, check_bucket, parse_urls
+from litefleet.config.layers import Layers
+from litefleet.config.settings import Credentials, Replica, Server
+from litefleet.config.tls import read_tls
+from litefleet.config.urls import ForeignURL, Location, URLError, check_bucket, clean_path, parse_urls
 
 _NATS_ONLY = "litefleet writes to NATS only; write `type: nats`, `url: nats://HOST:4222` and `bucket`"
 _DEFAULT = Server(urls=())
 
 
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """The replica's own section over the top level."""
+def read_replica(own: Section, top: Section, *, template: bool = False) -> Replica | None:
+    """The replica, or None if something was wrong with it; all of that is then among the problems.
 
-    own: Section
-    top: Section
-
-    def get(self, key: str) -> Entry | None:
-        """The nearest value of ``key``."""
-        return self.own.get(key) or self.top.get(key)
-
-    def level_of(self, key: str) -> Section | None:
-        """Where :meth:`get` found ``key``."""
-        return next((section for section in (self.own, self.top) if section.get(key)), None)
-
-
-def read_replica(own: Section, top: Section) -> Replica | None:
-    """The replica, or None if something was wrong with it; all of that is then among the problems."""
+    With ``template`` its bucket and path may have placeholders, and one of them will.
+    """
     layers = Layers(own, top)
     if not _is_nats(layers):
         return None
     check_keys(own, REPLICA)
-    location = _location(layers)
+    location = _location(layers, template=template)
     known = location or Location(urls=())
-    bucket = _bucket(layers, location)
+    bucket = _bucket(layers, location, template=template)
+    path = _path(layers, location, template=template)
     server = Server(
         urls=known.urls,
         credentials=_credentials(layers, known),
-        tls=_tls(layers, known),
+        tls=read_tls(layers, in_url=known.tls),
         max_reconnects=_max_reconnects(layers),
         reconnect_wait=_duration(layers, "reconnect-wait", _DEFAULT.reconnect_wait, zero=True),
         timeout=_duration(layers, "timeout", _DEFAULT.timeout, zero=False),
         inbox_prefix=_inbox_prefix(layers),
     )
     sync_interval = _duration(layers, "sync-interval", 0.0, zero=True)
-    if location is None or bucket is None:
+    if location is None or bucket is None or path is None:
         return None
-    return Replica(server=server, bucket=bucket, sync_interval=sync_interval)
+    if template and not (has_placeholder(bucket) or has_placeholder(path)):
+        path = f"{path}/{DEFAULT_PATH}" if path else DEFAULT_PATH
+    return Replica(server=server, bucket=bucket, path=path, sync_interval=sync_interval)
 
 
 def _is_nats(layers: Layers) -> bool:
@@ -73,7 +67,7 @@ def _is_nats(layers: Layers) -> bool:
     return True
 
 
-def _location(layers: Layers) -> Location | None:
+def _location(layers: Layers, *, template: bool) -> Location | None:
     entry = layers.get("url")
     if entry is None:
         if layers.own.get("path") and not layers.get("bucket"):
@@ -87,7 +81,7 @@ def _location(layers: Layers) -> Location | None:
     if not known or len(known) < len(texts):
         return None
     try:
-        return parse_urls(known)
+        return parse_urls(known, check_bucket=check_bucket_template if template else check_bucket)
     except ForeignURL as error:
         entry.problem(f"{error}; {_NATS_ONLY}")
     except URLError as error:
@@ -95,7 +89,7 @@ def _location(layers: Layers) -> Location | None:
     return None
 
 
-def _bucket(layers: Layers, location: Location | None) -> str | None:
+def _bucket(layers: Layers, location: Location | None, *, template: bool) -> str | None:
     entry = layers.get("bucket")
     in_url = location.bucket if location else None
     if entry is None:
@@ -106,9 +100,10 @@ def _bucket(layers: Layers, location: Location | None) -> str | None:
     if name is None:
         return None
     try:
-        check_bucket(name)
+        (check_bucket_template if template else check_bucket)(name)
     except URLError as error:
-        entry.problem(str(error))
+        stray = " (placeholders are for entries with `dir`)" if not template and has_placeholder(name) else ""
+        entry.problem(f"{error}{stray}")
         return None
     if in_url is None or in_url == name:
         return name
@@ -116,6 +111,28 @@ def _bucket(layers: Layers, location: Location | None) -> str | None:
         return in_url
     entry.problem(f"is `{name}`, but `url` names bucket `{in_url}`; keep one of them")
     return None
+
+
+def _path(layers: Layers, location: Location | None, *, template: bool) -> str | None:
+    """Never from the top level, where it would put all databases in one place."""
+    entry = layers.own.get("path")
+    in_url = location.path if location else ""
+    text = entry.text() if entry else in_url
+    if text is None:
+        return None
+    problem = (entry or layers.get("url") or layers.own).problem
+    try:
+        path = (clean_path_template if template else clean_path)(text)
+    except URLError as error:
+        problem(str(error))
+        return None
+    if not template and has_placeholder(path):
+        problem("has a `{` or `}` in its path; placeholders are for entries with `dir`")
+        return None
+    if entry and in_url and path != in_url:
+        problem("differs from what `url` has behind the bucket; keep one of them")
+        return None
+    return path
 
 
 def _credentials(layers: Layers, location: Location) -> Credentials:
@@ -136,39 +153,6 @@ def _credentials(layers: Layers, location: Location) -> Credentials:
         top_url=from_url if url is layers.top else {},
         url=layers.get("url"),
     )
-
-
-def _tls(layers: Layers, location: Location) -> TLS | None:
-    entry, cas = layers.get("tls"), layers.get("root-cas")
-    asked = entry.boolean() if entry else None
-    tls = TLS(root_cas=_root_cas(cas) if cas else ())
-    if entry is None or asked is not False:
-        return tls if asked or cas or location.tls else None
-    switched_off_by = layers.level_of("tls")
-    for key, wants_tls, said in (
-        ("root-cas", cas is not None, "`root-cas` is given"),
-        ("url", location.tls, "`url` says tls://"),
-    ):
-        if not wants_tls:
-            continue
-        wanted_by = layers.level_of(key)
-        if wanted_by is layers.own and switched_off_by is layers.top:
-            return tls
-        # A replica may do without the CAs of the top level; it cannot keep the URL and drop the URL's scheme.
-        if wanted_by is switched_off_by or key == "url":
-            entry.problem(f"is false, but {said}; remove one of them")
-    return None
-
-
-def _root_cas(entry: Entry) -> tuple[Path, ...]:
-    paths: dict[Path, None] = {}
-    for item in entry.one_or_more() or ():
-        path = item.file()
-        if path is None:
-            continue
-        paths[path] = None
-        item.check_file(path, check_root_ca)
-    return tuple(paths)
 
 
 def _max_reconnects(layers: Layers) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Replica:
     @property
     def url(self) -> str:
         """The replica as a URL, for messages and for ``litefleet restore``; holds no secret."""
-        return f"{','.join(self.server.urls)}/{self.bucket}" + (f"/{self.path}" if self.path else "")
+        return f"{','.join(self.server.urls)}/{self.bucket}" + (f"/{quote(self.path)}" if self.path else "")
 
 
 @dataclass(frozen=True, slots=True)

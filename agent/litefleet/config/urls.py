@@ -1,14 +1,15 @@
 """NATS URLs, in every form the guide and NATS tools print.
 
-One text may hold several servers separated by commas, each with or without its own scheme; the bucket is the path of
-any of them. Messages never repeat a part of the URL: what looks like a port may be the half of a password.
+One text may hold several servers separated by commas, each with or without its own scheme; the bucket, and behind it
+the place in a shared bucket, is the path of any of them. Messages never repeat a part of the URL: what looks like a
+port may be the half of a password.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -19,11 +20,14 @@ _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,252}")
 _BRACKETED = re.compile(r"\[(?P<host>[^\]]*)\](?::(?P<port>.*))?")
 _BUCKET = re.compile(r"[A-Za-z0-9_-]+")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: Bytes; names below a path go into a subject, which nats-server takes up to 4096 bytes of.
+_LONGEST_PATH = 1024
 
 #: Replica types of Litestream, and what else is likely to stand there; anything else is not repeated.
 _FOREIGN = frozenset({"file", "s3", "gs", "abs", "sftp", "webdav", "webdavs", "oss", "http", "https"})
 
-_ENCODE = "write `@ : / ? # , %` inside a user name or password as %40 %3A %2F %3F %23 %2C %25"
+_ENCODE = "write `@ : / ? # , %` inside a user name, a password or the path as %40 %3A %2F %3F %23 %2C %25"
 
 
 class URLError(ValueError):
@@ -45,6 +49,8 @@ class Location:
     #: ``nats://host:port`` each, in the order given, without repetition.
     urls: tuple[str, ...]
     bucket: str | None = None
+    #: What stands behind the bucket; empty for nothing.
+    path: str = ""
     #: ``tls://`` was used at least once.
     tls: bool = False
     username: str | None = None
@@ -56,6 +62,7 @@ class Location:
 class _Member:
     url: str
     bucket: str | None
+    path: str
     tls: bool
     user: tuple[str, str | None] | None = field(repr=False)
 
@@ -66,13 +73,34 @@ def check_bucket(name: str) -> None:
         raise URLError("a bucket's name may only have the characters A-Z a-z 0-9 - and _")
 
 
-def parse_urls(texts: Sequence[str]) -> Location:
-    """The servers, bucket and user information of one or more URLs; raises URLError."""
+def clean_path(text: str) -> str:
+    """A place in a shared bucket without slashes at its ends; raises URLError unless it can be one."""
+    path = text.strip("/")
+    if _CONTROL.search(path):
+        raise URLError("the path has a control character, for example a line break")
+    if any(part in ("", ".", "..") for part in path.split("/")) and path:
+        raise URLError("the path has an empty part, `.` or `..`; write names joined by single slashes")
+    try:
+        long = len(path.encode()) > _LONGEST_PATH
+    except UnicodeEncodeError:
+        raise URLError("the path is not UTF-8 text") from None
+    if long:
+        raise URLError(f"the path is longer than {_LONGEST_PATH} bytes")
+    return path
+
+
+def parse_urls(texts: Sequence[str], *, check_bucket: Callable[[str], None] = check_bucket) -> Location:
+    """The servers, bucket and user information of one or more URLs; raises URLError.
+
+    ``check_bucket`` raises it too, for a name that is none.
+    """
     members: list[_Member] = []
     for text in texts:
         scheme: str | None = None
         for part in text.split(","):
             scheme, member = _member(part.strip(), scheme, _ordinal(len(members), text, texts))
+            if member.bucket is not None:
+                check_bucket(member.bucket)
             members.append(member)
     users = {member.user for member in members if member.user is not None}
     if len(users) > 1:
@@ -80,10 +108,14 @@ def parse_urls(texts: Sequence[str]) -> Location:
     buckets = {member.bucket for member in members if member.bucket is not None}
     if len(buckets) > 1:
         raise URLError("the servers of one list name different buckets; name the bucket once")
+    paths = {member.path for member in members if member.bucket is not None}
+    if len(paths) > 1:
+        raise URLError("the servers of one list name different paths in the bucket; name bucket and path once")
     name, password = users.pop() if users else (None, None)
     return Location(
         urls=tuple(dict.fromkeys(member.url for member in members)),
         bucket=buckets.pop() if buckets else None,
+        path=paths.pop() if paths else "",
         tls=any(member.tls for member in members),
         username=name if password is not None else None,
         password=password,
@@ -111,13 +143,15 @@ def _member(text: str, scheme: str | None, where: str) -> tuple[str, _Member]:
         raise URLError(f"{where}has no scheme; write nats://HOST:PORT, or tls://HOST:PORT")
     if "?" in text or "#" in text:
         raise URLError(f"{where}has a `?` or `#` part, which NATS URLs do not have; {_ENCODE}")
-    authority, _, path = text.partition("/")
-    if "@" in path:
+    authority, _, place = text.partition("/")
+    if "@" in place:
         raise URLError(f"{where}has an `@` after the first `/`; {_ENCODE}")
     userinfo, at, address = authority.rpartition("@")
+    bucket, path = _place(place, where)
     return scheme, _Member(
         url=f"nats://{_address(address, where)}",
-        bucket=_bucket(path, where),
+        bucket=bucket,
+        path=path,
         tls=scheme == "tls",
         user=_user(userinfo, where) if at else None,
     )
@@ -152,14 +186,19 @@ def _address(text: str, where: str) -> str:
     return f"{host}:{int(port)}"
 
 
-def _bucket(path: str, where: str) -> str | None:
-    name = path.strip("/")
-    if not name:
-        return None
-    if "/" in name:
-        raise URLError(f"{where}the path has several parts, but a bucket has one name; write nats://HOST:PORT/BUCKET")
-    check_bucket(name)
-    return name
+def _place(text: str, where: str) -> tuple[str | None, str]:
+    """Bucket and path; percent-encoded is only what stands behind the bucket, whose name needs no such thing."""
+    bucket, _, path = text.strip("/").partition("/")
+    if not bucket:
+        return None, ""
+    if _BAD_ESCAPE.search(path):
+        raise URLError(f"{where}a `%` in the path is not followed by two hexadecimal digits; {_ENCODE}")
+    try:
+        return bucket, clean_path(unquote(path, errors="strict"))
+    except UnicodeDecodeError as error:
+        raise URLError(f"{where}the path is not UTF-8 once decoded") from error
+    except URLError as error:
+        raise URLError(f"{where}{error}") from None
 
 
 def _user(text: str, where: str) -> tuple[str, str | None]:

@@ -7,11 +7,18 @@ import pytest
 import yaml
 
 from litefleet.config import describe, effective, parse
+from tests.support.operator import Key
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
+JWT = Key(nkeys.PREFIX_BYTE_ACCOUNT).jwt(nkeys.from_seed(bytearray(SEED.encode())).public_key.decode(), {})
 FILE = """
 logging: {level: warn}
 snapshot: {interval: 90m}
+addr: 127.0.0.1:9090
+socket: {path: /run/x.sock, permissions: "0660"}
+spool: {path: /spool, limit: 2GiB}
+max-open: 7
+identity: blue
 dbs:
   - path: /a.db
     busy-timeout: 250ms
@@ -19,7 +26,11 @@ dbs:
     replica: {url: "tls://h1,h2:1/a", root-cas: /ca.pem, creds: /x.creds, timeout: 3s, max-reconnects: -1}
   - path: /b.db
     restore-if-db-not-exists: true
-    replica: {url: "nats://[::1]/b", nkey: /user.nk, sync-interval: 1s, inbox-prefix: _INBOX_b}
+    wal-limit: 1GiB
+    replica:
+      {url: "nats://[::1]/b/x%20y", nkey: /user.nk, sync-interval: 1s, inbox-prefix: _INBOX_b,
+       client-cert: /c.pem, client-key: /c.key}
+  - {dir: /d, pattern: "*.db", recursive: true, watch: true, replica: {url: "nats://h/shared", path: fleet}}
 """
 
 
@@ -29,13 +40,16 @@ def test_effective_configuration_is_a_file_with_the_same_meaning() -> None:
     assert parse(again, source="again.yml", environ={}) == settings
 
 
-@pytest.mark.parametrize("body", ["username: u, password: hunter2", "token: hunter2", f"nkey: {SEED}"])
+@pytest.mark.parametrize(
+    "body", ["username: u, password: hunter2", "token: hunter2", f"nkey: {SEED}", f"jwt: {JWT}, seed: {SEED}"]
+)
 def test_secrets_are_masked(body: str) -> None:
     settings = parse(f"dbs: [{{path: /a.db, replica: {{url: 'nats://h/b', {body}}}}}]", source="f.yml", environ={})
     shown = str(effective(settings)) + str(describe(settings)) + repr(settings)
     assert "***" in shown
     assert "hunter2" not in shown
     assert SEED not in shown
+    assert JWT not in shown
 
 
 def test_secret_of_a_url_is_masked() -> None:
@@ -50,5 +64,13 @@ def test_rows_name_each_setting_as_the_file_does() -> None:
     assert rows["snapshot.interval"] == "1h30m"
     assert rows["dbs[0].replica.root-cas[0]"] == "/ca.pem"
     assert rows["dbs[0].replica.tls"] == "true"
+    assert (rows["socket.enabled"], rows["socket.permissions"]) == ("true", "0660")
+    assert rows["dbs[2].replica.path"] == "fleet/{relative}"
     assert rows["dbs[1].restore-if-db-not-exists"] == "true"
     assert rows["dbs[1].replica.nkey"] == "/user.nk"
+
+
+def test_what_there_is_none_of_is_not_shown() -> None:
+    rows = dict(describe(parse("dbs: [{path: /a.db, replica: {url: 'nats://h/b'}}]", source="f.yml", environ={})))
+    assert rows["socket.enabled"] == "false"
+    assert not {"addr", "identity", "socket.path", "dbs[0].replica.path"} & set(rows)

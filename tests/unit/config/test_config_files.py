@@ -9,8 +9,9 @@ from pathlib import Path
 import nkeys
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
-from litefleet.config import DEFAULT_PATH, Settings, default_path, load
+from litefleet.config import DEFAULT_PATH, TLS, Settings, default_path, load
 from litefleet.errors import ConfigError
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
@@ -116,6 +117,57 @@ def test_ca_in_pem_form_is_accepted_and_anything_else_is_not(tmp_path: Path) -> 
     assert "holds a private key" in refused(tmp_path, f"root-cas: [{key}]")
     pem.write_text(pem.read_text().replace("MII", "AAA"))
     assert "cannot be read" in refused(tmp_path, f"root-cas: [{pem}]")
+
+
+def client_pair(directory: Path, ca: trustme.CA, name: str) -> tuple[Path, Path]:
+    """A certificate with its chain, and its key."""
+    issued = ca.issue_cert(name)
+    cert, key = directory / f"{name}.pem", directory / f"{name}.key"
+    cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(key))
+    return cert, key
+
+
+def test_client_certificate_and_its_key_are_accepted(tmp_path: Path) -> None:
+    cert, key = client_pair(tmp_path, trustme.CA(), "agent")
+    both = tmp_path / "both.pem"
+    both.write_bytes(key.read_bytes() + cert.read_bytes())
+    for chosen in ((cert, key), (both, both)):
+        (database,) = load_with(tmp_path, f"client-cert: {chosen[0]}, client-key: {chosen[1]}").databases
+        assert database.replica.server.tls == TLS((), *chosen)
+
+
+def test_client_certificate_or_key_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    ca = trustme.CA()
+    cert, key = client_pair(tmp_path, ca, "agent")
+    _, stranger = client_pair(tmp_path, ca, "other")
+    broken, locked = tmp_path / "broken", tmp_path / "locked.key"
+
+    def said(cert: Path, key: Path) -> str:
+        return refused(tmp_path, f"client-cert: {cert}, client-key: {key}")
+
+    assert f"client-key: {stranger}: is not the key of the certificate in {cert}" in said(cert, stranger)
+    assert f"client-key: {cert}: holds no PEM private key" in said(cert, cert)
+    text = said(key, key)
+    assert f"client-cert: {key}: holds no PEM certificate" in text
+    assert "client-key" not in text
+    assert f"client-key: {tmp_path}/none: does not exist" in said(cert, tmp_path / "none")
+    text = said(tmp_path / "none", key)
+    assert f"client-cert: {tmp_path}/none: does not exist" in text
+    assert "client-key" not in text
+    broken.write_text(cert.read_text().replace("MII", "AAA"))
+    assert f"client-cert: {broken}: holds a PEM certificate that cannot be read" in said(broken, key)
+    broken.write_text(key.read_text().replace("\nM", "\nA", 1))
+    assert f"client-key: {broken}: holds a PEM private key that cannot be read" in said(cert, broken)
+    pem = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(
+        pem.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    assert f"client-key: {locked}: is protected by a password" in said(cert, locked)
 
 
 def test_file_that_may_not_be_read_is_refused() -> None:

@@ -9,8 +9,12 @@ import pytest
 
 from litefleet.config import TLS, Credentials, Database, Replica, Server, Settings, parse
 from litefleet.errors import ConfigError
+from tests.support.operator import Key
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
+JWT = Key(nkeys.PREFIX_BYTE_ACCOUNT).jwt(
+    nkeys.from_seed(bytearray(SEED.encode())).public_key.decode(), {"type": "user"}
+)
 ENVIRON = {"NATS_PASSWORD": "p#ss: 'w0rd", "NATS_TOKEN": "t$ken"}
 EXAMPLE = "nats://nats.example.com:4222"
 
@@ -61,12 +65,39 @@ def only(text: str) -> Database:
             "backups",
             id="credentials file",
         ),
+        pytest.param(
+            guide(EXAMPLE, "backups", f"jwt: {JWT}", f"seed: {SEED}"),
+            Server((EXAMPLE,), Credentials(jwt=JWT, seed=SEED)),
+            "backups",
+            id="JWT and seed",
+        ),
         pytest.param(guide(EXAMPLE, "backups", "tls: true"), Server((EXAMPLE,), tls=TLS()), "backups", id="basic TLS"),
         pytest.param(
             guide(EXAMPLE, "backups", "tls: true", "root-cas:", "  - /etc/litestream/ca.pem"),
             Server((EXAMPLE,), tls=TLS((Path("/etc/litestream/ca.pem"),))),
             "backups",
             id="TLS with custom CA",
+        ),
+        pytest.param(
+            guide(
+                EXAMPLE,
+                "backups",
+                "tls: true",
+                "root-cas:",
+                "  - /etc/litestream/ca.pem",
+                "client-cert: /etc/litestream/client.pem",
+                "client-key: /etc/litestream/client.key",
+            ),
+            Server(
+                (EXAMPLE,),
+                tls=TLS(
+                    (Path("/etc/litestream/ca.pem"),),
+                    Path("/etc/litestream/client.pem"),
+                    Path("/etc/litestream/client.key"),
+                ),
+            ),
+            "backups",
+            id="mutual TLS",
         ),
         pytest.param(
             guide("nats://localhost:4222", "dev-backups"),
@@ -105,28 +136,18 @@ def test_form_of_the_guide_is_read_as_it_says(text: str, server: Server, bucket:
 
 
 @pytest.mark.parametrize(
-    ("lines", "refused"),
+    ("lines", "what"),
     [
-        pytest.param(["jwt: eyJ0eXAiOiJKV1QiLC...", f"seed: {SEED}"], ["jwt", "seed"], id="JWT and seed"),
-        pytest.param(
-            ["tls: true", "client-cert: /etc/litestream/client.pem", "client-key: /etc/litestream/client.key"],
-            ["client-cert", "client-key"],
-            id="mutual TLS",
-        ),
+        (["nkey: SUACS34K..."], "nkey: is no valid nkey seed"),
+        (["jwt: eyJ0eXAiOiJKV1QiLC...", f"seed: {SEED}"], "jwt: is no JWT"),
+        ([f"jwt: {JWT}", "seed: SUACS34K..."], "seed: is no valid nkey seed"),
     ],
+    ids=["nkey", "jwt", "seed"],
 )
-def test_form_of_the_guide_that_is_not_supported_yet_is_refused_by_name(lines: list[str], refused: list[str]) -> None:
-    with pytest.raises(ConfigError) as caught:
+def test_placeholder_of_the_guide_is_refused_without_repeating_it(lines: list[str], what: str) -> None:
+    with pytest.raises(ConfigError, match=what) as caught:
         only(guide(EXAMPLE, "backups", *lines))
-    for key in refused:
-        assert f"dbs[0].replica.{key}: not supported yet: `{key}`; " in str(caught.value)
-    assert SEED not in str(caught.value)
-
-
-def test_the_guides_placeholder_for_an_nkey_is_refused_without_repeating_it() -> None:
-    with pytest.raises(ConfigError, match="no valid nkey seed") as caught:
-        only(guide(EXAMPLE, "backups", "nkey: SUACS34K..."))
-    assert "SUACS34K" not in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ("SUACS34K", "eyJ0", SEED))
 
 
 def test_defaults_are_those_of_the_guides_table() -> None:
@@ -146,10 +167,14 @@ dbs:
     busy-timeout: 2s
     min-checkpoint-page-count: 10
     max-sync-wal-bytes: 8MiB
+    wal-limit: 9MiB
     restore-if-db-not-exists: yes
     replicas:
       - url: [tls://n1, "nats://n2:4333"]
         bucket: b
+        path: /shared/app/
+        client-cert: /c.pem
+        client-key: /c.key
         max-reconnects: -1
         reconnect-wait: 250ms
         timeout: 3s
@@ -158,7 +183,7 @@ dbs:
 """
     server = Server(
         urls=("nats://n1:4222", "nats://n2:4333"),
-        tls=TLS(),
+        tls=TLS((), Path("/c.pem"), Path("/c.key")),
         max_reconnects=-1,
         reconnect_wait=0.25,
         timeout=3.0,
@@ -168,12 +193,13 @@ dbs:
     assert settings.databases == (
         Database(
             path=Path("/data/app.db"),
-            replica=Replica(server, "b", sync_interval=1.0),
+            replica=Replica(server, "b", "shared/app", sync_interval=1.0),
             monitor_interval=0.5,
             checkpoint_interval=0.0,
             busy_timeout=2.0,
             min_checkpoint_page_count=10,
             max_sync_wal_bytes=8 * 1024 * 1024,
+            wal_limit=9 * 1024 * 1024,
             restore_if_db_not_exists=True,
         ),
     )
@@ -227,6 +253,9 @@ def test_top_level_replica_settings_are_defaults_and_the_replicas_own_win() -> N
         ("root-cas: /ca", "url: 'nats://h'", TLS((Path("/ca"),))),
         ("tls: true", "url: 'nats://h', tls: false", None),
         ("tls: false", "url: 'nats://h', tls: true", TLS()),
+        ("", "url: 'nats://h', client-cert: /c, client-key: /k", TLS((), Path("/c"), Path("/k"))),
+        ("client-cert: /c\nclient-key: /k", "url: 'nats://h', tls: false", None),
+        ("tls: false", "url: 'nats://h', client-cert: /c, client-key: /k", TLS((), Path("/c"), Path("/k"))),
     ],
 )
 def test_the_replicas_own_word_on_tls_wins(top: str, own: str, tls: TLS | None) -> None:
@@ -236,6 +265,31 @@ def test_the_replicas_own_word_on_tls_wins(top: str, own: str, tls: TLS | None) 
 
 def test_bucket_of_the_replicas_own_url_wins_over_that_of_the_top_level() -> None:
     assert only("bucket: other\ndbs: [{path: /a.db, replica: {url: 'nats://h/b'}}]").replica.bucket == "b"
+
+
+@pytest.mark.parametrize(
+    ("own", "path"),
+    [
+        ("url: 'nats://h/b/x/y'", "x/y"),
+        ("url: 'nats://h/b/x/y/', path: x/y", "x/y"),
+        ("url: 'nats://h/b', path: /x/", "x"),
+        ("url: 'nats://h/b', path: /", ""),
+        ("url: 'nats://h', bucket: b, path: 'with space'", "with space"),
+        ("url: 'nats://h/b/a%20%7B%2Cb'", None),
+    ],
+)
+def test_place_in_a_shared_bucket(own: str, path: str | None) -> None:
+    text = f"dbs: [{{path: /a.db, replica: {{{own}}}}}]"
+    if path is None:
+        with pytest.raises(ConfigError, match="placeholders are for entries with `dir`"):
+            only(text)
+    else:
+        assert only(text).replica.path == path
+
+
+def test_half_of_a_pair_may_come_from_the_top_level() -> None:
+    credentials = only(f"jwt: {JWT}\ndbs: [{{path: /a, replica: {{url: 'nats://h/b', seed: {SEED}}}}}]").replica.server
+    assert credentials.credentials == Credentials(jwt=JWT, seed=SEED)
 
 
 def test_user_in_the_replicas_own_url_wins_over_credentials_of_the_top_level() -> None:

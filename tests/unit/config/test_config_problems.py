@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import nkeys
 import pytest
 
 from litefleet.config import parse
 from litefleet.errors import ConfigError
+from tests.support.operator import Key
 
 SECRET = "hunter2-S3cret"
+SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
+#: The JWT of a user with another seed.
+OTHERS = Key(nkeys.PREFIX_BYTE_ACCOUNT).jwt(Key(nkeys.PREFIX_BYTE_USER).public, {"type": "user"})
 
 
 def problems(text: str, **environ: str) -> list[str]:
@@ -33,6 +38,11 @@ def bare(body: str) -> str:
 def database(body: str) -> str:
     """A file whose database has ``body`` besides its path and replica."""
     return f"dbs: [{{path: /a.db, replica: {{url: 'nats://h', bucket: b}}, {body}}}]"
+
+
+def directory(body: str, entry: str = "dir: /d, pattern: '*.db'", *, url: str = "nats://h/b") -> str:
+    """A file with an entry for a directory whose replica is ``{url: <url>, <body>}``."""
+    return f"dbs: [{{{entry}, replica: {{url: '{url}', {body}}}}}]"
 
 
 def test_all_problems_are_reported_together_with_their_lines() -> None:
@@ -87,6 +97,12 @@ loging: {level: info}
         (replica("", "snapshot: {interval: 0s}"), "snapshot.interval", "must be more than zero"),
         (replica("", "snapshot: {retention: 1}"), "snapshot.retention", "unit"),
         (replica("", "snapshot: {retention: 1h}\nl0-retention: 2h"), "l0-retention", "recovery window"),
+        (
+            replica("", "snapshot: {retention: 29s}\nl0-retention: 1s"),
+            "snapshot.retention",
+            "the first level's interval",
+        ),
+        (replica("", "levels: [{interval: 25h}]"), "levels", "the first level's interval"),
         (replica("", "levels: [{interval: 1m}, {interval: 1m}]"), "levels", "longer from level to level"),
         (replica("", "levels: []"), "levels", "1 to 8"),
         (replica("", "levels: [{}]"), "levels[0]", "`interval` is missing"),
@@ -118,7 +134,64 @@ loging: {level: info}
         ("dbs: [{path: ':memory:', replica: {url: 'nats://h/b'}}]", "dbs[0].path", "is a name for SQLite"),
         ('dbs: [{path: "/a\\0", replica: {url: "nats://h/b"}}]', "dbs[0].path", "has a control character"),
         ("dbs: [{path: [a], replica: {url: 'nats://h/b'}}]", "dbs[0].path", "must be text, not a list"),
-        ("dbs: [{dir: /data, replica: {url: 'nats://h/b'}}]", "dbs[0].dir", "not supported yet: `dir`"),
+        (database("wal-limit: 0"), "dbs[0].wal-limit", "must be 1 bytes or more"),
+        (database("wal-limit: 512KiB"), "dbs[0].wal-limit", "less than a WAL of `min-checkpoint-page-count` frames"),
+        (database("min-checkpoint-page-count: 2000000"), "dbs[0].min-checkpoint-page-count", "raise `wal-limit`"),
+        (database("meta-path: /x"), "dbs[0].meta-path", "no files are kept beside the database"),
+        (database("pattern: '*'"), "dbs[0].pattern", "goes with `dir`, not with `path`"),
+        (database("watch: true"), "dbs[0].watch", "goes with `dir`, not with `path`"),
+        (database("dir: /data"), "dbs[0].dir", "is given beside `path`"),
+        # Directories
+        (directory("", "dir: /d"), "dbs[0].dir", "`pattern` is missing beside it"),
+        (directory("", "dir: 'file:x', pattern: x"), "dbs[0].dir", "is no directory"),
+        (directory("", "dir: /d, pattern: 'a/*.db'"), "dbs[0].pattern", "has a `/`"),
+        (directory("", "dir: /d, pattern: x, recursive: 1"), "dbs[0].recursive", "must be true or false"),
+        (
+            directory("", "dir: /d, pattern: x, restore-if-db-not-exists: true"),
+            "dbs[0].restore-if-db-not-exists",
+            "dir",
+        ),
+        (directory("", "dir: /d, pattern: x, meta-dir: /x"), "dbs[0].meta-dir", "no files are kept"),
+        (directory("path: 'x{nam}'"), "dbs[0].replica.path", "unknown placeholder; did you mean {name}?"),
+        (directory("path: 'x{host}'"), "dbs[0].replica.path", "unknown placeholder; there are {name} and {relative}"),
+        (directory("path: 'x{name'"), "dbs[0].replica.path", "has a `{` or `}` without the other"),
+        (directory("path: 'x}'"), "dbs[0].replica.path", "has a `{` or `}` without the other"),
+        (directory("path: {name}"), "dbs[0].replica.path", "in quotes"),
+        (directory("path: 'a/../{name}'"), "dbs[0].replica.path", "empty part, `.` or `..`"),
+        (directory("bucket: 'x{}'", url="nats://h"), "dbs[0].replica.bucket", "unknown placeholder"),
+        (directory("bucket: 'x.{name}'", url="nats://h"), "dbs[0].replica.bucket", "A-Z a-z 0-9 - and _"),
+        (directory("", url="nats://h/b{nam}"), "dbs[0].replica.url", "did you mean {name}?"),
+        (directory("", url="nats://h/b/{nam}"), "dbs[0].replica.url", "did you mean {name}?"),
+        (bare("url: 'nats://h/{name}'"), "dbs[0].replica.url", "A-Z a-z 0-9 - and _"),
+        (bare("url: 'nats://h', bucket: '{name}'"), "dbs[0].replica.bucket", "placeholders are for entries with `dir`"),
+        (replica("path: 'x/{name}'"), "dbs[0].replica.path", "placeholders are for entries with `dir`"),
+        # Places in shared buckets
+        (replica("path: a//b"), "dbs[0].replica.path", "empty part, `.` or `..`"),
+        (replica("path: ./a"), "dbs[0].replica.path", "empty part, `.` or `..`"),
+        (replica('path: "a\\nb"'), "dbs[0].replica.path", "has a control character"),
+        (replica(f"path: {'x' * 1025}"), "dbs[0].replica.path", "longer than 1024 bytes"),
+        (replica("path: "), "dbs[0].replica.path", "is empty"),
+        (bare("url: 'nats://h/b/x', path: y"), "dbs[0].replica.path", "differs from what `url` has behind the bucket"),
+        (replica("", "path: x"), "path", "unknown key; it belongs in a database's `replica`"),
+        # The agent itself
+        (replica("", "addr: 9090"), "addr", "is not HOST:PORT; write for example"),
+        (replica("", "addr: ':0'"), "addr", "a number from 1 to 65535"),
+        (replica("", "addr: 'h:65536'"), "addr", "a number from 1 to 65535"),
+        (replica("", "addr: '::1:9090'"), "addr", "is not HOST:PORT"),
+        (replica("", "addr: '[h]:9090'"), "addr", "no IPv6 address"),
+        (replica("", "addr: 'a b:9090'"), "addr", "character in its host name"),
+        (replica("", "socket: /run/x"), "socket", "must be a mapping"),
+        (replica("", "socket: {enable: true}"), "socket.enable", "did you mean enabled?"),
+        (replica("", "socket: {enabled: false, path: /x}"), "socket.path", "`enabled` is false"),
+        (replica("", "socket: {permissions: 0666}"), "socket.permissions", "must be `0600`, or `0660`"),
+        (replica("", "socket: {permissions: 0400}"), "socket.permissions", "must be `0600`, or `0660`"),
+        (replica("", "socket: {permissions: 0700}"), "socket.permissions", "must be `0600`, or `0660`"),
+        (replica("", "socket: {permissions: 384}"), "socket.permissions", "is not an octal mode"),
+        (replica("", "socket: {permissions: rw}"), "socket.permissions", "is not an octal mode"),
+        (replica("", "spool: {limit: 1KiB}"), "spool.limit", "must be 65536 bytes or more"),
+        (replica("", "spool: {size: 1GiB}"), "spool.size", "unknown key"),
+        (replica("", "max-open: 0"), "max-open", "must be 1 or more"),
+        (replica("", "identity: [a]"), "identity", "must be text, not a list"),
         # Where the copies go
         (bare("type: s3, bucket: b, region: x"), "dbs[0].replica.type", "replica type `s3` is not supported"),
         (bare("url: 's3://b/x'"), "dbs[0].replica.url", "replica type `s3` is not supported"),
@@ -148,6 +221,9 @@ loging: {level: info}
         (bare("url: 'tls://h/b', tls: false"), "dbs[0].replica.tls", "is false, but `url` says tls://"),
         (bare("tls: false, bucket: b") + "\nurl: tls://h", "dbs[0].replica.tls", "is false, but `url` says tls://"),
         ("url: tls://h\ntls: false\n" + bare("bucket: b"), "tls", "is false, but `url` says tls://"),
+        (replica("tls: false, client-cert: /c, client-key: /k"), "dbs[0].replica.tls", "but `client-cert` is given"),
+        (replica("client-cert: /c"), "dbs[0].replica.client-cert", "is given without `client-key`; give both"),
+        (replica("client-key: /c"), "dbs[0].replica.client-key", "is given without `client-cert`; give both"),
         # Credentials
         (replica("username: u"), "dbs[0].replica.username", "is given without `password`"),
         (replica("password: p"), "dbs[0].replica.password", "is given without `username`"),
@@ -159,6 +235,13 @@ loging: {level: info}
         (bare("url: 'nats://u:p@h/b', token: t"), "dbs[0].replica.url", "more than one kind"),
         (bare("url: 'nats://u:p@h/b', username: x, password: p"), "dbs[0].replica.username", "differs from the user"),
         (replica("nkey: SUA"), "dbs[0].replica.nkey", "no valid nkey seed"),
+        (replica("jwt: a.b.c"), "dbs[0].replica.jwt", "is given without `seed`; give both, or one file with `creds`"),
+        (replica(f"seed: {SEED}"), "dbs[0].replica.seed", "is given without `jwt`"),
+        (replica(f"jwt: a.b.c, seed: {SEED}"), "dbs[0].replica.jwt", "is no JWT of a user"),
+        (replica(f"jwt: a.IiI.c, seed: {SEED}"), "dbs[0].replica.jwt", "is no JWT of a user"),
+        (replica(f"jwt: {OTHERS}, seed: {SEED}"), "dbs[0].replica.jwt", "is not about the user whose seed `seed` is"),
+        (replica("jwt: a.b.c, seed: SUA"), "dbs[0].replica.seed", "no valid nkey seed"),
+        (replica("jwt: a.b.c, seed: x, token: t"), "dbs[0].replica.token", "`token` and `jwt`/`seed`"),
         (replica("token: !vault x"), "dbs[0].replica.token", "has a YAML tag"),
     ],
 )
@@ -168,9 +251,7 @@ def test_mistake_is_named_with_its_key(text: str, key: str, what: str) -> None:
     ), problems(text)
 
 
-@pytest.mark.parametrize(
-    "key", ["addr", "socket", "exec", "verify-compaction", "validation", "heartbeat-url", "mcp-addr"]
-)
+@pytest.mark.parametrize("key", ["exec", "verify-compaction", "validation", "heartbeat-url", "mcp-addr"])
 def test_top_level_key_of_litestream_without_a_meaning_here_is_refused_by_name(key: str) -> None:
     (line,) = problems(replica("", f"{key}: x"))
     assert line.startswith(f"f.yml:1: {key}: not supported yet: `{key}`; ")
@@ -188,8 +269,42 @@ def test_two_databases_in_one_bucket_are_refused(second: str) -> None:
     text = f"dbs: [{first}, {{path: /c, replica: {{url: '{second}', bucket: b}}}}]"
     (line,) = problems(text)
     assert line == (
-        "f.yml:1: dbs[1]: has the same bucket `b` on the same servers as dbs[0]; each database needs its own bucket"
+        "f.yml:1: dbs[1]: has the same bucket `b` on the same servers as dbs[0]; each database needs its own bucket, "
+        "or its own `path`"
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ("x", "x", "has the same path `x` in the same bucket `b` on the same servers as dbs[0]"),
+        ("x", "x/y", "goes to path `x/y` of bucket `b`, dbs[0] goes to path `x` of it, and one holds the other"),
+        ("x/y", "x", "goes to path `x` of bucket `b`, dbs[0] goes to path `x/y` of it"),
+        ("/", "x", "goes to path `x` of bucket `b`, dbs[0] goes to the root of it"),
+        ("x", "/", "goes to the root of bucket `b`, dbs[0] goes to path `x` of it"),
+    ],
+)
+def test_two_databases_of_which_one_place_holds_the_other_are_refused(first: str, second: str, what: str) -> None:
+    replicas = (
+        f"{{path: {file}, replica: {{url: 'nats://h/b', path: {path}}}}}"
+        for file, path in (("/a.db", first), ("/b.db", second))
+    )
+    (line,) = problems(f"dbs: [{', '.join(replicas)}]")
+    assert f"dbs[1]: {what}" in line
+
+
+def test_databases_beside_each_other_in_one_bucket_are_accepted() -> None:
+    text = "dbs: [{path: /a, replica: {url: 'nats://h/b/x/y'}}, {path: /c, replica: {url: 'nats://h/b/x/yz'}}]"
+    assert len(parse(text, source="f.yml", environ={}).databases) == 2
+
+
+def test_the_same_directory_twice_is_refused_unless_the_pattern_differs() -> None:
+    entries = (
+        f"{{dir: /d, pattern: '{pattern}', replica: {{url: 'nats://h/b', path: '{path}/{{name}}'}}}}"
+        for pattern, path in ("ax", "ay", "bz")
+    )
+    (line,) = problems(f"dbs: [{', '.join(entries)}]")
+    assert "dbs[1]: is the same directory as dbs[0] (/d)" in line
 
 
 def test_same_bucket_name_on_another_server_is_another_bucket() -> None:
@@ -204,7 +319,10 @@ def test_same_bucket_name_on_another_server_is_another_bucket() -> None:
         pytest.param(replica(f"username: u, password: {SECRET}, token: {SECRET}"), id="two kinds"),
         pytest.param(replica(f"nkey: {SECRET}"), id="bad seed"),
         pytest.param(replica(f"pasword: {SECRET}"), id="misspelt key"),
-        pytest.param(replica(f"seed: {SECRET}"), id="key that is not supported"),
+        pytest.param(replica(f"seed: {SECRET}"), id="seed without a JWT"),
+        pytest.param(replica(f"seed: {SEED}, jwt: {SECRET}"), id="bad JWT"),
+        pytest.param(replica(f"seed: {SEED}, jwt: {SECRET}.{SECRET}.{SECRET}"), id="JWT of nobody"),
+        pytest.param(replica(f"age: {SECRET}"), id="key that is not supported"),
         pytest.param(replica(f"password: !{SECRET} x, username: u"), id="read as a YAML tag"),
         pytest.param(replica(f"password: !{SECRET}!x x"), id="read as a YAML tag handle"),
         pytest.param(replica(f"password: *{SECRET}"), id="read as a YAML alias"),

@@ -26,6 +26,11 @@ THREE = ("nats://h1:4222", "nats://h2:4222", "nats://h3:4222")
         (["NATS://H:04222"], Location(ONE)),
         (["nats://h:4222/BUCKET"], Location(ONE, "BUCKET")),
         (["nats://h/BUCKET/"], Location(ONE, "BUCKET")),
+        (["nats://h/BUCKET/x/y.db"], Location(ONE, "BUCKET", "x/y.db")),
+        (["nats://h/BUCKET/x/y.db/"], Location(ONE, "BUCKET", "x/y.db")),
+        (["nats://h/BUCKET/a%20b%2Cc%3F"], Location(ONE, "BUCKET", "a b,c?")),
+        (["nats://h1,h2,h3/b/x"], Location(THREE, "b", "x")),
+        (["nats://h1/b/x,nats://h2/b/x,nats://h3"], Location(THREE, "b", "x")),
         (["nats://connect.ngs.global"], Location(("nats://connect.ngs.global:4222",))),
         (["nats://h1:4222,nats://h2:4222,nats://h3:4222"], Location(THREE)),
         (["nats://h1, nats://h2, nats://h3"], Location(THREE)),
@@ -70,7 +75,14 @@ def test_form_is_read(texts: list[str], location: Location) -> None:
         ("nats://h h", "character that no name has"),
         ("nats://a..b", "character that no name has"),
         ("nats://b\u00fccher", "character that no name has"),
-        ("nats://h/b/c", "has several parts"),
+        ("nats://h/b/c//d", "empty part"),
+        ("nats://h/b/../c", "empty part"),
+        ("nats://h/b/c%0a", "control character"),
+        ("nats://h/b/%ff", "not UTF-8"),
+        ("nats://h/b/%x", "hexadecimal"),
+        ("nats://h1/b/x,nats://h2/b/y", "different paths in the bucket"),
+        ("nats://h1/b/x,nats://h2/b", "different paths in the bucket"),
+        ("nats://h1,nats://h2/b/c//d", "server 2 of the list: the path has an empty part"),
         ("nats://h/b.c", "A-Z a-z 0-9 - and _"),
         ("nats://h?tls=true", r"NATS URLs do not have"),
         ("nats://h/b#x", r"NATS URLs do not have"),
@@ -114,29 +126,40 @@ _HOST = st.one_of(
 _WORD = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
+#: What a file's path below a directory can be.
+_PATH = st.lists(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=8).filter(
+        lambda part: part not in (".", "..")
+    ),
+    max_size=4,
+).map("/".join)
+
+
 @given(
     servers=st.lists(st.tuples(_HOST, st.integers(1, 65535)), min_size=1, max_size=4, unique=True),
-    bucket=st.none() | st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True),
+    place=st.tuples(st.from_regex(r"[A-Za-z0-9_-]{1,12}", fullmatch=True), _PATH) | st.just((None, "")),
     user=st.none() | st.tuples(_WORD, st.none() | _WORD),
     tls=st.booleans(),
     whole=st.booleans(),
 )
 def test_written_urls_are_read_back(
     servers: list[tuple[str, int]],
-    bucket: str | None,
+    place: tuple[str | None, str],
     user: tuple[str, str | None] | None,
     tls: bool,
     whole: bool,
 ) -> None:
+    bucket, path = place
     scheme = "tls://" if tls else "nats://"
     info = "" if user is None else ":".join(quote(part, safe="") for part in user if part is not None) + "@"
     members = [f"{host}:{port}" for host, port in servers]
     separator = f",{scheme}" if whole else ","
-    text = f"{scheme}{info}{separator.join(members)}" + (f"/{bucket}" if bucket else "")
+    text = f"{scheme}{info}{separator.join(members)}" + (f"/{bucket}/{quote(path)}" if bucket else "")
     name, password = user or (None, None)
     assert parse_urls([text]) == Location(
         urls=tuple(f"nats://{member}" for member in members),
         bucket=bucket,
+        path=path,
         tls=tls,
         username=name if password is not None else None,
         password=password,
@@ -148,6 +171,12 @@ def test_replica_for_the_command_line() -> None:
     assert replica_from_url("tls://u:p@h1,h2:1/b") == Replica(
         Server(("nats://h1:4222", "nats://h2:1"), Credentials(username="u", password="p"), TLS()), "b"
     )
+
+
+@given(path=_PATH)
+def test_url_of_a_replica_names_it_again(path: str) -> None:
+    replica = Replica(Server(THREE), "b", path)
+    assert replica_from_url(replica.url) == replica
 
 
 @pytest.mark.parametrize(
