@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from litefleet.bucket.catalogue import Catalogue, LTXFile
 from litefleet.bucket.names import SNAPSHOT_LEVEL, format_timestamp
+from litefleet.bucket.points import points as restorable
 from litefleet.errors import NoBackup
 
 
@@ -45,7 +45,7 @@ def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime |
     if txid is not None and reached != txid:
         raise NoBackup(
             f"TXID {txid:016x} cannot be restored: {_neighbours(catalogue, txid)}",
-            hint="`litefleet ltx --level all` lists what there is",
+            hint="`litefleet history` lists what can be restored",
         )
     if not chain:
         raise _nothing(catalogue, timestamp)
@@ -96,7 +96,7 @@ def _rank(file: LTXFile) -> tuple[int, int, int]:
 def _neighbours(catalogue: Catalogue, txid: int) -> str:
     if any(file.max_txid == txid for file in catalogue.files):
         return "files before it are missing"
-    points = _points(catalogue.files)
+    points = [point.txid for point in restorable(catalogue.files)]
     below = [point for point in points if point < txid]
     above = [point for point in points if point > txid]
     if below and above:
@@ -104,16 +104,6 @@ def _neighbours(catalogue: Catalogue, txid: int) -> str:
     if below:
         return f"the newest is {below[-1]:016x}"
     return f"the oldest is {above[0]:016x}" if above else "there is no full copy to apply changes to"
-
-
-def _points(files: Iterable[LTXFile]) -> list[int]:
-    """Every TXID that can be restored, ascending."""
-    points = [0]
-    for file in sorted(files, key=lambda file: file.max_txid):
-        start = file.min_txid == 1 if file.level == SNAPSHOT_LEVEL else file.min_txid <= points[-1] + 1
-        if start and file.max_txid > points[-1]:
-            points.append(file.max_txid)
-    return points[1:]
 
 
 def _nothing(catalogue: Catalogue, timestamp: datetime | None) -> NoBackup:

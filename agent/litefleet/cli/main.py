@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from litefleet.cli import check_config, clean, databases, doctor, ltx, replicate, restore, status, version
+from litefleet.cli import check_config, clean, databases, doctor, history, ltx, replicate, restore, status, version
 from litefleet.errors import LitefleetError, UsageError
 
-_COMMANDS = (replicate, restore, ltx, status, databases, check_config, clean, doctor, version)
+_COMMANDS = (replicate, restore, history, ltx, status, databases, check_config, clean, doctor, version)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

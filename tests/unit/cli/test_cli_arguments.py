@@ -9,7 +9,7 @@ import pytest
 
 from litefleet.cli.main import _parser, main
 
-COMMANDS = ["replicate", "restore", "ltx", "status", "databases", "check-config", "clean", "version"]
+COMMANDS = ["replicate", "restore", "ltx", "status", "databases", "check-config", "clean", "history", "version"]
 URL = "nats://127.0.0.1:4222/bucket"
 
 
@@ -55,6 +55,9 @@ def parse(*arguments: str) -> argparse.Namespace:
         (["check-config"], "FILE"),
         (["version", "--long"], "--long"),
         (["clean"], "DB_PATH|URL"),
+        (["history"], "DB_PATH|URL"),
+        (["history", URL, "--limit", "-1"], "--limit"),
+        (["history", URL, "--limit", "ten"], "'ten'"),
         (["clean", URL, "--older-than", "3600"], "needs a unit"),
         (["clean", URL, "--older-than", "-1h"], "--older-than"),
         (["clean", URL, "--older-than=-1h"], "negative"),
@@ -128,6 +131,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ["status", "--config", "l.yml", "--json"],
         ["ltx", "--level", "all", "--json", URL],
         ["ltx", "--config", "l.yml", "/data/app.db"],
+        ["history", "--config", "l.yml", "--limit", "0", "--json", "/data/app.db"],
         ["clean", "--config", "l.yml", "--older-than", "90m", "--dry-run", "--json", URL],
     ],
 )
