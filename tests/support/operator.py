@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import nkeys
 
@@ -41,6 +41,14 @@ def _b64(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
+class User(NamedTuple):
+    """What a user logs in with, and the public key by which others know it."""
+
+    jwt: str
+    seed: str
+    public: str
+
+
 class Operator:
     """One operator with one account that may use JetStream."""
 
@@ -69,12 +77,16 @@ class Operator:
             },
         }
 
+    def user(self, *, expires: float | None = None) -> User:
+        """A new user; ``expires`` in seconds from now."""
+        key = Key(nkeys.PREFIX_BYTE_USER)
+        return User(self._account.jwt(key.public, {"type": "user", **NO_LIMITS}, expires=expires), key.seed, key.public)
+
     def creds(self, *, expires: float | None = None) -> tuple[str, str]:
         """The text of a creds file for a new user, and the user's public key."""
-        user = Key(nkeys.PREFIX_BYTE_USER)
-        jwt = self._account.jwt(user.public, {"type": "user", **NO_LIMITS}, expires=expires)
+        user = self.user(expires=expires)
         text = (
-            f"-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN NATS USER JWT-----\n{user.jwt}\n------END NATS USER JWT------\n\n"
             f"-----BEGIN USER NKEY SEED-----\n{user.seed}\n------END USER NKEY SEED------\n"
         )
         return text, user.public

@@ -11,7 +11,7 @@ from pathlib import Path
 from nats import errors as nats_errors
 from nats.aio.errors import ErrStaleConnection
 
-from litefleet.config.settings import Server
+from litefleet.config.settings import Credentials, Server
 from litefleet.errors import (
     AuthenticationFailed,
     NatsError,
@@ -26,6 +26,17 @@ from litefleet.nats.wire import LinkClosed, PlaintextRefused, ServerSays
 #: OpenSSL's X509_V_ERR_ numbers.
 EXPIRED, NOT_YET_VALID, NAME_DIFFERS, ADDRESS_DIFFERS = 10, 9, 62, 64
 
+#: Ends of the names that OpenSSL gives to what a server says about a client's certificate.
+_ABOUT_CLIENT = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_UNKNOWN_CA",
+)
+
 REACH_HINT = "check that nats-server is running, that a firewall lets its port (usually 4222) through, and the URL"
 
 
@@ -33,6 +44,8 @@ def explain(cause: BaseException | None, url: str, server: Server) -> NatsError:
     """The error for one attempt at one server."""
     if isinstance(cause, LoginFileBroken):
         return cause.error
+    if isinstance(cause, NatsError):
+        return cause
     if isinstance(cause, ssl.SSLError | PlaintextRefused) or (
         isinstance(cause, LinkClosed) and cause.wants_certificate
     ):
@@ -111,7 +124,7 @@ def _server_words(cause: BaseException | None) -> str | None:
 
 def _refusal(words: str, url: str, server: Server) -> NatsError:
     lowered = words.lower()
-    who = describe(server.credentials)
+    who = _who(server)
     if "expired" in lowered or "revoked" in lowered:
         what = "have expired" if "expired" in lowered else "were revoked"
         return AuthenticationFailed(
@@ -125,32 +138,66 @@ def _refusal(words: str, url: str, server: Server) -> NatsError:
     return ServerUnreachable(f"Cannot connect to {url}: the server says `{words}`", hint="see the log of nats-server")
 
 
+def _who(server: Server) -> str:
+    """As whom we came, for messages."""
+    if server.credentials == Credentials() and server.tls is not None and server.tls.client_cert is not None:
+        return f"the client certificate `{server.tls.client_cert}`"
+    return describe(server.credentials)
+
+
 def _login_hint(server: Server) -> str:
-    credentials = server.credentials
-    if credentials.creds is not None:
-        return "check that the file belongs to a user of this server's operator and has not been replaced"
-    if credentials.nkey is not None:
-        return "check that the server knows the public key of this nkey"
-    if credentials.token is not None:
-        return "check `token` against the server's"
-    if credentials.username is not None:
-        return "check `username` and `password`"
-    return "the server wants a login: set `username` and `password`, `token`, `nkey` or `creds`"
+    for name, hint in _LOGIN_HINTS.items():
+        if getattr(server.credentials, name) is not None:
+            return hint
+    if server.tls is not None and server.tls.client_cert is not None:
+        return "check that the server maps certificates to users (`verify_and_map`) and has one of this name"
+    return "the server wants a login: set `username` and `password`, `token`, `nkey`, `jwt` and `seed`, or `creds`"
+
+
+#: By the setting that tells the kind of login.
+_LOGIN_HINTS = {
+    "creds": "check that the file belongs to a user of this server's operator and has not been replaced",
+    "jwt": "check that `jwt` is of a user of this server's operator, and `seed` is that user's",
+    "nkey": "check that the server knows the public key of this nkey",
+    "token": "check `token` against the server's",
+    "username": "check `username` and `password`",
+}
 
 
 def _tls_error(cause: ssl.SSLError | PlaintextRefused | LinkClosed, url: str, server: Server) -> TLSFailed:
     if isinstance(cause, PlaintextRefused):
         what = "the server does not encrypt although `tls` is set; nothing was sent to it"
         hint = "give nats-server a `tls` block, or remove `tls` from the replica"
-    elif isinstance(cause, LinkClosed):
-        what = "the server asks clients for a certificate"
-        hint = "turn `verify` off in the `tls` block of nats-server"
     elif isinstance(cause, ssl.SSLCertVerificationError):
         what, hint = _distrust(cause, server)
+    elif isinstance(cause, LinkClosed) or (cause.reason or "").endswith(_ABOUT_CLIENT):
+        what, hint = _refused_certificate(cause, server)
     else:
         what = (cause.reason or str(cause)).replace("_", " ").lower()
         hint = "check that the `tls` blocks of both sides fit together"
     return TLSFailed(f"TLS handshake failed with {url}: {what}", hint=hint)
+
+
+def _refused_certificate(cause: ssl.SSLError | LinkClosed, server: Server) -> tuple[str, str]:
+    """What the server has against our certificate; a link that was cut at once may lose the server's own words."""
+    certificate = None if server.tls is None else server.tls.client_cert
+    if certificate is None:
+        return "the server asks clients for a certificate", "set `client-cert` and `client-key`"
+    said = "" if isinstance(cause, LinkClosed) else cause.reason or ""
+    if said.endswith("CERTIFICATE_EXPIRED"):
+        return (
+            f"the client certificate `{certificate}` has expired or is not valid yet",
+            "renew it, for example with `ansible-playbook playbooks/rotate_tls.yml`, or check the clocks of both hosts",
+        )
+    if said.endswith("UNKNOWN_CA"):
+        return (
+            f"the server does not trust the CA of the client certificate `{certificate}`",
+            "take one of the CA in `ca_file` of the server's `tls` block",
+        )
+    return (
+        f"the server refuses the client certificate `{certificate}`",
+        "check that it has not expired and is of the CA in `ca_file` of the server's `tls` block; its log says more",
+    )
 
 
 def _distrust(cause: ssl.SSLCertVerificationError, server: Server) -> tuple[str, str]:

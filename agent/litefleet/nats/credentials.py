@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
@@ -38,7 +39,7 @@ class LoginFileBroken(OSError):
 
 @dataclass(frozen=True)
 class UserCredentials:
-    """The two blocks of a creds file."""
+    """The two blocks of a creds file, or the same as settings."""
 
     jwt: str
     seed: str
@@ -51,6 +52,8 @@ def describe(credentials: Credentials) -> str:
     """The kind of login, for messages; never a secret."""
     if credentials.creds is not None:
         return f"the credentials file `{credentials.creds}`"
+    if credentials.jwt is not None:
+        return "the JWT"
     if credentials.nkey is not None:
         return f"the nkey file `{credentials.nkey}`" if _is_file(credentials.nkey) else "the nkey"
     if credentials.token is not None:
@@ -67,7 +70,12 @@ def login_options(credentials: Credentials) -> LoginOptions:
     """
     if credentials.creds is not None:
         read_creds(credentials.creds)
-        return _creds_options(credentials.creds)
+        return _jwt_options(partial(_read_again, credentials.creds))
+    if credentials.jwt is not None:
+        seed = (credentials.seed or "").strip()
+        _check_seed(seed, "`seed`, beside `jwt`")
+        user = UserCredentials(credentials.jwt.strip(), seed)
+        return _jwt_options(lambda: user)
     if credentials.nkey is not None:
         return {"nkeys_seed_str": _nkey_seed(credentials.nkey)}
     if credentials.token is not None:
@@ -94,14 +102,15 @@ def read_creds(path: Path) -> UserCredentials:
     return UserCredentials(jwt, seed)
 
 
-def _creds_options(path: Path) -> LoginOptions:
-    # Read anew at every login, so that a replaced file needs no restart.
-    def read() -> UserCredentials:
-        try:
-            return read_creds(path)
-        except AuthenticationFailed as error:
-            raise LoginFileBroken(error) from error
+def _read_again(path: Path) -> UserCredentials:
+    """A creds file at every login, so that a replaced file needs no restart."""
+    try:
+        return read_creds(path)
+    except AuthenticationFailed as error:
+        raise LoginFileBroken(error) from error
 
+
+def _jwt_options(read: Callable[[], UserCredentials]) -> LoginOptions:
     def jwt() -> bytes:
         return read().jwt.encode()
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from nats import errors as nats_errors
@@ -71,7 +72,11 @@ async def dial(server: Server, name: str, callbacks: Callbacks) -> WireClient:
             await hang_up(client)
             raise
         else:
-            client.settle(max_reconnects=server.max_reconnects, reconnect_wait=server.reconnect_wait)
+            client.settle(
+                max_reconnects=server.max_reconnects,
+                reconnect_wait=server.reconnect_wait,
+                renew_tls=None if server.tls is None else partial(make_context, server.tls),
+            )
             client.cause = None
             relay.open = True
             return client

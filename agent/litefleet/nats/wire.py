@@ -5,6 +5,7 @@ Everything that depends on how nats-py works inside is in this file:
 - no byte of CONNECT, hence no credential, leaves on an unencrypted link when TLS was asked for;
 - servers that shake hands before they greet (``handshake_first``), or that leave TLS to the client, are recognised;
 - the first connection makes one attempt at one server, so that its failure can be reported at once;
+- each outage has as many attempts as it should, and each attempt reads the TLS files again;
 - a link that is given up is cut, not flushed: its peer may never read again;
 - the end of a TLS link is not announced as a warning by asyncio;
 - a late answer to a ping that nobody waits for any more does not end the reader;
@@ -236,6 +237,7 @@ class WireClient(Client):
         self._tls_wanted = tls
         self._moved = moved
         self._first = True
+        self._renew_tls: Callable[[], ssl.SSLContext] | None = None
         #: What ended the last link, or the last attempt at one.
         self.cause: BaseException | None = None
 
@@ -263,8 +265,14 @@ class WireClient(Client):
             wire.give_up()
         await self.force_reconnect()
 
-    def settle(self, *, max_reconnects: int, reconnect_wait: float) -> None:
-        """After the first success: from now on reconnect, to any server of the cluster."""
+    def settle(
+        self, *, max_reconnects: int, reconnect_wait: float, renew_tls: Callable[[], ssl.SSLContext] | None = None
+    ) -> None:
+        """After the first success: from now on reconnect, to any server of the cluster.
+
+        ``renew_tls`` reads files and is called in a thread before each attempt: they may have been replaced.
+        """
+        self._renew_tls = renew_tls
         self._first = False
         self.options["allow_reconnect"] = max_reconnects != 0
         self.options["max_reconnect_attempts"] = max_reconnects
@@ -278,10 +286,18 @@ class WireClient(Client):
         self._current_server = self._server_pool[0]
         await self._connect_to_server(self._current_server)
 
+    async def _attempt_reconnect(self) -> None:
+        # nats-py gives a server up after one attempt more than asked for, and counts those of earlier outages too.
+        for known in self._server_pool:
+            known.reconnects = 1
+        await super()._attempt_reconnect()
+
     async def _connect_to_server(self, s: Srv) -> None:
         if (old := self.wire) is not None:
             old.give_up()
             old.close()
+        if self._renew_tls is not None:
+            self._tls_wanted = self.options["tls"] = await asyncio.to_thread(self._renew_tls)
         self._transport = Wire(self._tls_wanted, s.tls_name or s.uri.hostname or "", self._moved)
         await super()._connect_to_server(s)
 

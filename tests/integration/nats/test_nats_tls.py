@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import trustme
 from litefleet.config.settings import TLS, Credentials, Server
 from litefleet.errors import NatsError, TLSFailed
 from litefleet.nats.connection import Connection
+from tests.support.authority import Authority
 from tests.support.buckets import bucket_store, content
 from tests.support.natsserver import NatsServer, nats_server
 
@@ -25,28 +25,9 @@ SECRET = "s3cr3t-w0rd"
 LOGIN = Credentials(username="u", password=SECRET)
 
 
-@dataclass
-class Authority:
-    """A CA whose certificate is in a file."""
-
-    ca: trustme.CA
-    file: Path
-    dir: Path
-
-    def server_tls(self, *names: str, **options: Any) -> dict[str, Any]:
-        """The `tls` block of a server with a new certificate."""
-        issued = self.ca.issue_cert(*(names or ("127.0.0.1", "localhost")), **options)
-        cert, key = self.dir / "server.crt", self.dir / "server.key"
-        cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(str(key))
-        return {"cert_file": str(cert), "key_file": str(key)}
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    return Authority(ca, tmp_path / "ca.pem", tmp_path)
+    return Authority.create(tmp_path)
 
 
 @pytest.fixture
@@ -139,7 +120,8 @@ async def test_a_server_that_asks_for_a_certificate(secured: Callable[..., NatsS
     async with secured(tls={"verify": True, "ca_file": str(authority.file)}) as server:
         error = await failure(trusting(server.url, authority))
     assert isinstance(error, TLSFailed)
-    assert "certificate" in error.message
+    assert error.message.endswith("the server asks clients for a certificate")
+    assert error.hint == "set `client-cert` and `client-key`"
 
 
 @pytest.mark.parametrize("text", [None, "no certificate"])
