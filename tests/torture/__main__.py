@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.torture.agent import Defect
 from tests.torture.checks import Checks
-from tests.torture.faults import draw
+from tests.torture.faults import KINDS, draw
 from tests.torture.figures import Figures
 from tests.torture.scene import Scene
 
@@ -25,7 +25,7 @@ from tests.torture.scene import Scene
 PEER = 4
 
 
-def torture(directory: Path, seed: int, minutes: float, figures: Figures) -> None:
+def torture(directory: Path, seed: int, minutes: float, without: frozenset[str], figures: Figures) -> None:
     """Raises Defect."""
     chance = random.Random(seed)
     end = time.monotonic() + minutes * 60
@@ -34,7 +34,7 @@ def torture(directory: Path, seed: int, minutes: float, figures: Figures) -> Non
         figures.watch(scene, checks)
         try:
             while time.monotonic() < end:
-                faults = draw(chance, scene.possible)
+                faults = draw(chance, scene.possible - without)
                 quiet = chance.random() < 0.5
                 began = time.monotonic()
                 scene.agent.say(f"round {figures.rounds + 1}: {'; '.join(map(str, faults))}")
@@ -53,6 +53,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--seed", type=int, help="repeat the faults of an earlier run")
+    parser.add_argument(
+        "--without", choices=KINDS, action="append", default=[], help="leave a kind of fault out; repeatable"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
@@ -61,7 +64,7 @@ def main() -> int:
     figures = Figures(seed)
     defect = ""
     try:
-        torture(directory, seed, options.minutes, figures)
+        torture(directory, seed, options.minutes, frozenset(options.without), figures)
     except Defect as error:
         defect = str(error)
     figures.defect = defect

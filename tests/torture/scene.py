@@ -51,7 +51,7 @@ class Kind:
 
 DATABASES = (
     Kind("orders", 4096, 1000, "orders"),
-    Kind("sessions", 1024, 0, "sessions"),
+    Kind("sessions", 1024, 0, "shared", "app1/sessions"),
     Kind("documents", 32768, 200, "documents"),
 )
 
@@ -253,6 +253,7 @@ class Scene:
                 }
                 for kind in DATABASES
             ],
+            "spool": {"path": str(self.spool.where / "spool"), "limit": "128MB"},
             **LIFE,
         }
         path.touch(0o600)
