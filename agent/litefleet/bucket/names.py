@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 #: Level 9 holds snapshots: all pages, from TXID 1 on.
 SNAPSHOT_LEVEL = 9
@@ -18,6 +18,9 @@ MARK_NAME = "litefleet/stopped-at"
 #: Our own object header on level 0 files that hold every page, though not from TXID 1 on.
 FULL_HEADER = "Litefleet-Full"
 _NAME = re.compile(r"ltx/([0-9])/([0-9a-f]{16})-([0-9a-f]{16})\.ltx")
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - its zone is written by hand
+#: The calendar's ends in Unix milliseconds.
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -36,8 +39,12 @@ def parse_object_name(name: str) -> tuple[int, int, int] | None:
 
 
 def format_timestamp(milliseconds: int) -> str:
-    """RFC 3339 in UTC without trailing zeros, as Go prints it: ``2026-11-23T08:32:22.73Z``."""
-    moment = datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    """RFC 3339 in UTC without trailing zeros, as Go prints it: ``2026-11-23T08:32:22.73Z``.
+
+    A time before year 1 or after year 9999 becomes the first or the last of the calendar.
+    """
+    milliseconds = min(max(milliseconds, _FIRST), _LAST)
+    moment = (_EPOCH + timedelta(seconds=milliseconds // 1000)).isoformat(timespec="seconds")
     fraction = f"{milliseconds % 1000:03d}".rstrip("0")
     return f"{moment}.{fraction}Z" if fraction else f"{moment}Z"
 

@@ -25,9 +25,13 @@ _PLAIN_TAGS = {_TAG + name for name in ("null", "str", "int", "bool", "float", "
 _TRUE, _FALSE = {"true", "yes", "on"}, {"false", "no", "off"}
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+#: Halves of characters, which YAML escapes can make; the ones left out are bytes of the environment that are no text.
+_NO_CHARACTER = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
 #: What a YAML parser quotes in its messages: single characters, the names of its tokens, or parts of the text.
 _QUOTED = re.compile(r" ?'([^']*)'")
-_MAX_MERGES = 20
+_MERGES = "`<<` must name a mapping, or a list of mappings, but neither itself nor very many"
+#: Mappings that all `<<` of one section may bring in, those inside them included: ten levels of ten are a lot of work.
+_MAX_MERGES = 100
 _T = TypeVar("_T")
 
 
@@ -115,6 +119,9 @@ class Entry:
             return None
         if not self.secret and _CONTROL.search(scalar[1]):
             self.problem("has a control character, for example a line break")
+            return None
+        if _NO_CHARACTER.search(scalar[1]):
+            self.problem("has an escape that stands for no character")
             return None
         return scalar[1]
 
@@ -220,7 +227,8 @@ class Entry:
     def section(self) -> Section | None:
         """The keys of a mapping."""
         if isinstance(self.node, yaml.MappingNode):
-            return Section(self.context, self.path, self.line, dict(_entries(self, self.node, 0)))
+            merges = iter(range(_MAX_MERGES))
+            return Section(self.context, self.path, self.line, dict(_entries(self, self.node, merges)))
         empty = isinstance(self.node, yaml.ScalarNode) and self.node.tag == _NULL
         self.problem("is empty; give it keys or remove it" if empty else "must be a mapping of keys to values")
         return None
@@ -248,7 +256,7 @@ class Section:
 SECRET_KEYS = frozenset({"url", "password", "token", "nkey", "jwt", "seed"})
 
 
-def _entries(parent: Entry, mapping: yaml.MappingNode, merges: int) -> Iterator[tuple[str, Entry]]:
+def _entries(parent: Entry, mapping: yaml.MappingNode, merges: Iterator[int]) -> Iterator[tuple[str, Entry]]:
     """Keys of ``mapping``; those that ``<<`` brings in come first, so that the mapping's own win."""
     own: dict[str, Entry] = {}
     for key, value in mapping.value:
@@ -265,13 +273,16 @@ def _entries(parent: Entry, mapping: yaml.MappingNode, merges: int) -> Iterator[
     yield from own.items()
 
 
-def _merged(parent: Entry, value: yaml.Node, merges: int) -> Iterator[tuple[str, Entry]]:
+def _merged(parent: Entry, value: yaml.Node, merges: Iterator[int]) -> Iterator[tuple[str, Entry]]:
     nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
-    if merges >= _MAX_MERGES or not all(isinstance(node, yaml.MappingNode) for node in nodes):
-        parent.context.problems.add(_line(value), parent.path, "`<<` must name a mapping, or a list of mappings")
+    if not all(isinstance(node, yaml.MappingNode) for node in nodes):
+        parent.context.problems.add(_line(value), parent.path, _MERGES)
         return
     for node in reversed(nodes):  # of several, YAML lets the first win
-        yield from _entries(parent, node, merges + 1)
+        if next(merges, None) is None:
+            parent.context.problems.add(_line(value), parent.path, _MERGES)
+            return
+        yield from _entries(parent, node, merges)
 
 
 def read(text: str, context: Context) -> Section | None:
@@ -289,7 +300,7 @@ def read(text: str, context: Context) -> Section | None:
             f"not valid YAML: {what}; look for a missing quote, `:` or indentation, and write values that start with "
             "or contain `: # & * ! % @ [ {` in quotes",
         )
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, OverflowError):  # the latter two for escapes and versions without a meaning
         problems.add(0, "", "not valid YAML: it has a character that YAML does not allow; write the file as UTF-8 text")
     except RecursionError:
         problems.add(0, "", "not valid YAML: lists or mappings are nested too deeply")

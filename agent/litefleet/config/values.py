@@ -38,6 +38,7 @@ _SIZE_UNITS = {
     "MiB": 2**20,
     "GiB": 2**30,
 }
+_NO_TIME = "is not a time; write for example `30s`, `1m30s`, `24h` or `500ms`"
 #: More digits than any size or duration needs; a bound on what is converted.
 _MAX_DIGITS = 40
 
@@ -46,13 +47,15 @@ def parse_duration(text: str) -> float:
     """Seconds of a Go duration; raises ValueError with a text that fits behind ``key:``."""
     if text == "0":
         return 0.0
+    if len(text) > 2 * _MAX_DIGITS:
+        raise ValueError(_NO_TIME)
     if _BARE_NUMBER.fullmatch(text):
         raise ValueError("a time needs a unit; write for example `30s`, `5m` or `500ms`")
     if _LONG_UNITS.fullmatch(text):
         raise ValueError("days and weeks are not units of a time; write hours, for example `24h` or `168h`")
-    match = _DURATION.fullmatch(text) if len(text) <= _MAX_DIGITS * 2 else None
+    match = _DURATION.fullmatch(text)
     if match is None:
-        raise ValueError("is not a time; write for example `30s`, `1m30s`, `24h` or `500ms`")
+        raise ValueError(_NO_TIME)
     seconds = sum(
         (Fraction(number.rstrip(".")) * _UNITS[unit] for number, unit in _PART.findall(match["parts"])), Fraction()
     )

@@ -28,12 +28,13 @@ class Decoder:
         self._crc = 0
         self._numbers, self._lengths = array("L"), array("L")
         self._last = 0
+        self._index = b""
         self._tail: bytearray | None = None
 
     def feed(self, block: bytes) -> list[tuple[int, bytes]]:
         """The pages that ``block`` completes, as (number, content)."""
         if self._tail is not None:
-            self._tail += block
+            self._take_tail(block)
             return []
         data = self._rest + block if self._rest else block
         at = 0
@@ -49,7 +50,8 @@ class Decoder:
             self._rest = data[at:]
         else:
             self._rest = b""
-            self._tail += data[at:]
+            self._index = index_bytes(self._numbers, self._lengths, HEADER_SIZE)
+            self._take_tail(data[at:])
         return pages
 
     def close(self) -> Header:
@@ -57,16 +59,27 @@ class Decoder:
         if self.header is None or self._tail is None:
             raise self._error(f"it ends after {len(self._numbers)} pages, in the middle")
         tail = bytes(self._tail)
-        index = index_bytes(self._numbers, self._lengths, HEADER_SIZE)
-        if len(tail) != len(index) + TRAILER_SIZE:
-            raise self._error(f"its index and trailer take {len(tail)} bytes instead of {len(index) + TRAILER_SIZE}")
-        if tail[: len(index)] != index:
+        if len(tail) != self._tail_size:
+            raise self._error(f"its index and trailer take {len(tail)} bytes instead of {self._tail_size}")
+        if not tail.startswith(self._index):
             raise self._error("its page index does not match its pages")
         crc = crc64.go_iso(tail[:-8], crc64.go_iso(END_OF_PAGES, self._crc)) | CHECKSUM_FLAG
         if U64.unpack(tail[-8:])[0] != crc:
             raise self._error("its checksum does not match its content")
         self._check_complete(self.header)
         return self.header
+
+    @property
+    def _tail_size(self) -> int:
+        return len(self._index) + TRAILER_SIZE
+
+    def _take_tail(self, block: bytes) -> None:
+        """Keep no more of a file without an end than a file with one would have."""
+        assert self._tail is not None
+        size = len(self._tail) + len(block)
+        if size > self._tail_size:
+            raise self._error(f"its index and trailer take {size} bytes or more instead of {self._tail_size}")
+        self._tail += block
 
     def _guard(self, data: bytes) -> Header:
         try:
@@ -122,18 +135,26 @@ class Decoder:
         return out, at
 
     def _legacy_page(self, data: bytes, at: int) -> tuple[bytes, int] | None:
-        """A page stored as an LZ4 frame of its own, as older writers did: no length says where it ends."""
+        """A page stored as an LZ4 frame of its own, as older writers did: no length says where it ends.
+
+        A frame can hold 255 times its own size, so neither more than a page is taken out, nor more looked at than a
+        page can take.
+        """
+        assert self.header is not None
+        size = self.header.page_size
+        body = data[at + 6 : at + 6 + 4 * size + 64]
         machine = lz4.frame.LZ4FrameDecompressor()
         try:
-            page = machine.decompress(data[at + 6 :])
+            page = machine.decompress(body, max_length=size + 1)
         except RuntimeError:
             raise self._error("a page in the older encoding does not decompress") from None
-        if not machine.eof:
-            assert self.header is not None
-            if len(data) - at > 4 * self.header.page_size + 64:
-                raise self._error("a page in the older encoding does not end")
-            return None
-        return page, len(data) - len(machine.unused_data or b"")
+        if machine.eof:
+            return page, at + 6 + len(body) - len(machine.unused_data or b"")
+        if len(page) > size:
+            raise self._error(f"a page in the older encoding is longer than {size} bytes")
+        if len(body) == 4 * size + 64:
+            raise self._error("a page in the older encoding does not end")
+        return None
 
     def _check_complete(self, header: Header) -> None:
         if not header.full:

@@ -182,4 +182,4 @@ async def require_bucket(connection: Connection, names: Names) -> None:
 
 def _number(reply: Reply, header: str) -> int:
     text = reply.headers.get(header, "")
-    return int(text) if text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 20 else 0

@@ -363,7 +363,12 @@ class Connection:
         headers = message.headers or {}
         status = headers.get("Status", "")
         exchange.deliver(
-            Reply(message.data, headers, int(status) if status.isdigit() else 0, headers.get("Description", ""))
+            Reply(
+                message.data,
+                headers,
+                int(status) if re.fullmatch("[0-9]{3}", status) else 0,
+                headers.get("Description", ""),
+            )
         )
 
     async def _on_error(self, error: Exception) -> None:

@@ -113,7 +113,7 @@ def parse(reply: Reply, names: Names, connection: Connection) -> dict[str, Any]:
     """The JSON of a reply of JetStream; its ``error`` is raised."""
     try:
         answer = json.loads(reply.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise RequestFailed(f"{connection.connected_url} sent something else than JetStream's answer")

@@ -89,7 +89,7 @@ def decode_metadata(body: bytes, *, token: str, modified: datetime, sequence: in
     """
     try:
         fields = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for lists in lists in lists
         raise MetadataUnreadable("not JSON") from error
     if not isinstance(fields, dict):
         raise MetadataUnreadable("not a JSON object")
@@ -117,7 +117,13 @@ def decode_metadata(body: bytes, *, token: str, modified: datetime, sequence: in
 
 def parse_time(text: str) -> datetime:
     """A time of the server, RFC 3339 with up to nine digits of a second, in UTC; ``ValueError`` if it is none."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # the first and the last hours of the calendar
+        raise ValueError("a time beyond the calendar") from error
 
 
 def _same_token(name: str, token: str) -> bool:
@@ -129,7 +135,7 @@ def _same_token(name: str, token: str) -> bool:
 
 def _count(fields: dict[str, Any], key: str) -> int:
     value = fields.get(key, 0)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 64:
         raise MetadataUnreadable(f"`{key}` is not a number")
     return value
 

@@ -72,13 +72,18 @@ def test_any_text_is_a_name_of_ours_or_none(text: str) -> None:
         (1_795_422_740_000, "2026-11-23T08:32:20Z"),
         (0, "1970-01-01T00:00:00Z"),
         (-1, "1969-12-31T23:59:59.999Z"),
+        (-62_135_596_800_000, "0001-01-01T00:00:00Z"),
+        (-(1 << 63), "0001-01-01T00:00:00Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        (253_402_300_800_000, "9999-12-31T23:59:59.999Z"),
+        ((1 << 63) - 1, "9999-12-31T23:59:59.999Z"),
     ],
 )
 def test_timestamps_have_gos_form(milliseconds: int, text: str) -> None:
     assert format_timestamp(milliseconds) == text
 
 
-@given(st.integers(0, 253_402_300_799_999))
+@given(st.integers(-62_135_596_800_000, 253_402_300_799_999))
 def test_timestamps_round_trip_to_the_millisecond(milliseconds: int) -> None:
     moment = parse_timestamp(format_timestamp(milliseconds))
     assert moment is not None

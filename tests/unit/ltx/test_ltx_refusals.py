@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from litefleet.errors import LTXError
-from litefleet.ltx import Header
+from litefleet.ltx import Decoder, Header
 from tests.unit.ltx.samples import (
     LAYOUT,
     LOCK_PAGE,
@@ -130,7 +133,7 @@ NOTHING = (frame(2, PAGE)[0][:6] + b"\0\0\0\0", b"", PAGE)
         (INCREMENT, [NOTHING], "page 2"),
         (INCREMENT, [HUGE], "4294967295 bytes"),
         (INCREMENT, [old_frame(2, PAGE[:-1])], "511 bytes"),
-        (INCREMENT, [old_frame(2, PAGE * 2)], "1024 bytes"),
+        (INCREMENT, [old_frame(2, PAGE * 2)], "longer than 512 bytes"),
         (INCREMENT, [(b"\0\0\0\2\0\0", b"no lz4 frame at all", PAGE)], "older encoding"),
         (FULL, [frame(1, PAGE), frame(3, PAGE)], "2 of 3 pages"),
         (FULL, [frame(1, PAGE), frame(2, PAGE)], "2 of 3 pages"),
@@ -190,7 +193,46 @@ class TestOlderEncoding:
         with pytest.raises(LTXError, match="does not end"):
             decoded([FULL.pack(), b"\0\0\0\1\0\0" + endless[:3000], endless[3000:]])
 
+    @pytest.mark.parametrize("step", [1000, 1 << 20])
+    def test_a_small_frame_of_very_much_is_refused_before_it_fills_the_memory(self, step: int) -> None:
+        content = FULL.pack() + b"\0\0\0\1\0\0" + old_frame(1, bytes(200 << 20))[1]
+        assert len(content) < 1 << 20
+        with peak_below(4 << 20), pytest.raises(LTXError, match="longer than 512 bytes"):
+            decoded(content[at : at + step] for at in range(0, len(content), step))
+
+    def test_many_small_pages_in_one_block_take_no_longer_than_in_many(self) -> None:
+        pages = [(number, bytes(512)) for number in range(1, 20_001)]
+        header = replace(FULL, commit=20_000)
+        content = handmade(header.pack(), [old_frame(*page) for page in pages])
+        decoder = Decoder("test.ltx")
+        assert decoder.feed(content) == pages
+        assert decoder.close() == header
+
+
+def test_a_file_without_an_end_is_refused_before_it_fills_the_memory() -> None:
+    decoder = Decoder("test.ltx")
+    block = bytes(1 << 20)
+    with peak_below(4 << 20), pytest.raises(LTXError, match="index and trailer"):
+        decoder.feed(INCREMENT.pack() + block)
+    decoder = Decoder("test.ltx")
+    decoder.feed(INCREMENT.pack() + bytes(6))
+    with peak_below(4 << 20), pytest.raises(LTXError, match="index and trailer"):
+        list(map(decoder.feed, [block] * 100))
+
+
+@contextmanager
+def peak_below(limit: int) -> Iterator[None]:
+    """Fails when the block makes the process hold more than ``limit`` bytes beyond what it holds."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < limit
+    finally:
+        tracemalloc.stop()
+
 
 def lz4_frame_without_end() -> bytes:
-    """The start of an LZ4 frame of noise."""
-    return old_frame(1, page_of(65536, 0))[1][:9000]
+    """The start of an LZ4 frame whose first block is a long one, and no page before it is there as a whole."""
+    noise = page_of(65536, 0)
+    half = b"".join(noise[at : at + 16] + bytes(16) for at in range(0, len(noise), 32))
+    return old_frame(1, half)[1][:9000]

@@ -111,3 +111,26 @@ def test_no_text_breaks_the_digest(digest: str) -> None:
 def test_a_time_with_nanoseconds_is_read() -> None:
     assert parse_time("2026-11-23T18:32:50.771505932Z") == datetime(2026, 11, 23, 18, 32, 50, 771505, tzinfo=UTC)
     assert parse_time("2026-11-23T18:32:50Z") == datetime(2026, 11, 23, 18, 32, 50, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "now", "2026-11-23T18:32:50", "2026-11-23", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"name":' * 100_000])
+def test_json_that_nests_without_end_is_unreadable(body: bytes) -> None:
+    with pytest.raises(MetadataUnreadable, match="not JSON"):
+        decode_metadata(body, token="eA==", modified=NOW, sequence=1)
+
+
+@pytest.mark.parametrize("field", ["size", "chunks"])
+def test_more_than_a_server_can_count_is_refused(field: str) -> None:
+    body = {"name": "x", "nuid": "N", field: (1 << 64) - 1}
+    decode_metadata(json.dumps(body).encode(), token="eA==", modified=NOW, sequence=1)
+    body[field] = 1 << 64
+    with pytest.raises(MetadataUnreadable, match=field):
+        decode_metadata(json.dumps(body).encode(), token="eA==", modified=NOW, sequence=1)
