@@ -23,6 +23,8 @@ Kind = Literal["reader", "writer", "checkpoint", "recovery"]
 _EXCLUSIVE: tuple[tuple[int, Kind], ...] = ((120, "writer"), (121, "checkpoint"), (122, "recovery"))
 _FIRST_MARK, _MARKS = 123, 5
 _NOT_USED = 0xFFFFFFFF
+#: The first of those bytes of the database file that every connection shares while it reads.
+_SHARED = 0x40000002
 #: The number of the last committed frame, and the read marks.
 _FRAMES, _READ_MARKS = struct.Struct("=16xI"), struct.Struct("=100x5I")
 #: `python3` alone tells nobody which program it is.
@@ -102,14 +104,7 @@ def holders(inode: tuple[int, int], shm: bytes) -> list[Holder]:
     ``inode`` is ``(st_dev, st_ino)`` of the ``-shm`` file, ``shm`` its first 136 bytes. Empty where ``/proc/locks``
     cannot be read; processes of another PID namespace are not seen.
     """
-    try:
-        locks = parse_locks(Path("/proc/locks").read_text("ascii", "replace"))
-    except OSError:
-        return []
-    there = [lock for lock in locks if (lock.device, lock.inode) == inode]
-    if not there:
-        # Btrfs and overlays number their devices in two ways.
-        there = [lock for lock in locks if lock.inode == inode[1] and _may_have_open(lock.pid, inode)]
+    there = _locks_on(inode)
     (frames,) = _FRAMES.unpack_from(shm)
     oldest: dict[tuple[int, Kind], int | None] = {}
     for pid, kind, frame in held(there, shm):
@@ -118,6 +113,14 @@ def holders(inode: tuple[int, int], shm: bytes) -> list[Holder]:
         oldest[key] = frame if known is None or (frame is not None and frame < known) else known
     found = [Holder(pid, _name(pid), kind, frame, frames, _user(pid)) for (pid, kind), frame in oldest.items()]
     return sorted(found, key=lambda holder: (holder.frame is None, holder.frame or 0, holder.kind, holder.pid))
+
+
+def locked_by(inode: tuple[int, int]) -> str | None:
+    """Who lets nobody else into the database file of that ``(st_dev, st_ino)``; None if nobody does. Blocks."""
+    for lock in _locks_on(inode):
+        if lock.exclusive and lock.covers(_SHARED):
+            return f"`{_name(lock.pid)}` (pid {lock.pid})"
+    return None
 
 
 def sentence(found: Sequence[Holder]) -> str:
@@ -130,6 +133,16 @@ def sentence(found: Sequence[Holder]) -> str:
     if found:
         return f"nobody but the agent itself (pid {os.getpid()}) holds it"
     return "no process that can be seen from here holds it"
+
+
+def _locks_on(inode: tuple[int, int]) -> list[Lock]:
+    try:
+        locks = parse_locks(Path("/proc/locks").read_text("ascii", "replace"))
+    except OSError:
+        return []
+    there = [lock for lock in locks if (lock.device, lock.inode) == inode]
+    # Btrfs and overlays number their devices in two ways.
+    return there or [lock for lock in locks if lock.inode == inode[1] and _may_have_open(lock.pid, inode)]
 
 
 def _clause(holder: Holder) -> str:
