@@ -60,6 +60,14 @@ bench: $(VENV)/ready ## Side by side with Litestream, in one run
 conditions: $(VENV)/ready ## The hard conditions, with Litestream beside it (about 5 minutes); writes docs/conditions.md
 	@$(BIN)/python -m tests.conditions --write docs/conditions.md
 
+.PHONY: fuzz
+fuzz: $(VENV)/fuzz ## Ten million inputs for everything that reads foreign bytes (about an hour)
+	@$(BIN)/python -m tests.fuzz --inputs 10000000
+
+.PHONY: fuzz-quick
+fuzz-quick: $(VENV)/fuzz ## Twenty seconds of them for each reader
+	@$(BIN)/python -m tests.fuzz --seconds 20
+
 .PHONY: fleet-up
 fleet-up: $(VENV)/ready packages ## Boot five test hosts to play with
 	@$(BIN)/python -m testhosts up $(FLEET_HOSTS)
@@ -74,6 +82,7 @@ lock: $(VENV)/ready ## Resolve requirements/*.txt anew (needs uv)
 	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header pyproject.toml -o requirements/agent.txt
 	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header pyproject.toml --group dev -o requirements/dev.txt
 	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --group build -o requirements/build.txt
+	@uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-header --group fuzz -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## Remove what the targets above made, in the checkout
@@ -88,6 +97,10 @@ $(VENV)/ready: requirements/dev.txt pyproject.toml
 	@$(INSTALL) --require-hashes --requirement requirements/build.txt
 	@$(INSTALL) --require-hashes --requirement requirements/dev.txt
 	@$(INSTALL) --no-deps --editable .
+	@touch $@
+
+$(VENV)/fuzz: requirements/fuzz.txt $(VENV)/ready
+	@$(INSTALL) --require-hashes --requirement requirements/fuzz.txt
 	@touch $@
 
 .PHONY: install-venv

@@ -200,9 +200,9 @@ class TestOlderEncoding:
         with peak_below(4 << 20), pytest.raises(LTXError, match="longer than 512 bytes"):
             decoded(content[at : at + step] for at in range(0, len(content), step))
 
-    def test_many_small_pages_in_one_block_take_no_longer_than_in_many(self) -> None:
-        pages = [(number, bytes(512)) for number in range(1, 20_001)]
-        header = replace(FULL, commit=20_000)
+    def test_many_small_pages_in_one_block_are_all_read(self) -> None:
+        pages = [(number, bytes(512)) for number in range(1, 2001)]
+        header = replace(FULL, commit=2000)
         content = handmade(header.pack(), [old_frame(*page) for page in pages])
         decoder = Decoder("test.ltx")
         assert decoder.feed(content) == pages
