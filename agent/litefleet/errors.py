@@ -23,7 +23,8 @@
     │   ├── NoBackup                7   nothing, or nothing for that point in time
     │   ├── OutputExists            7
     │   └── IntegrityFailed         7
-    └── NotDurable                  8   transactions the server has not acknowledged
+    ├── NotDurable                  8   transactions the server has not acknowledged
+    └── AgentUnreachable            9   no agent answers on the control socket
 
 Each error says what happened and where; ``hint`` says what to do; ``exit_code`` is the process's; ``retryable`` tells
 whether the same call can succeed later without a human.
@@ -171,6 +172,12 @@ class NotDurable(LitefleetError):
     """Committed transactions that the server has not acknowledged."""
 
     exit_code = 8
+
+
+class AgentUnreachable(LitefleetError):
+    """No agent answers on the control socket."""
+
+    exit_code = 9
 
 
 def first_error(group: BaseExceptionGroup[LitefleetError]) -> LitefleetError:

@@ -8,10 +8,28 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from litefleet.cli import check_config, clean, databases, doctor, history, ltx, replicate, restore, status, version
+from litefleet.cli import (
+    add,
+    check_config,
+    clean,
+    databases,
+    doctor,
+    history,
+    ltx,
+    reload,
+    remove,
+    replicate,
+    restore,
+    status,
+    sync,
+    version,
+)
 from litefleet.errors import LitefleetError, UsageError
 
-_COMMANDS = (replicate, restore, history, ltx, status, databases, check_config, clean, doctor, version)
+_COMMANDS = (
+    replicate, restore, history, ltx, status, sync, add, remove, reload, databases, check_config, clean, doctor,
+    version,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,107 +1,122 @@
-"""Compare each database with its bucket: newest restorable transaction, and how far behind it is.
+"""Show how each database is: newest restorable transaction, how far behind it is, and what is wrong.
 
-The exit code is 0 only if every database is there, has a backup, and nothing is waiting to be sent.
+The running agent is asked; without one, or with --remote, each database is compared with its bucket. The exit code is
+0 only if every database is there, has a backup that holds all that was committed by now, and nothing needs a human.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
-from litefleet.bucket import Catalogue
+from litefleet.cli.agent import add_socket, ask, database_path, socket_path
 from litefleet.cli.common import (
-    add_config,
     add_json,
     duration_text,
     find_database,
     load_config,
-    open_store,
+    option,
     print_json,
     print_table,
-    time_text,
+    size_text,
 )
-from litefleet.config.settings import Database
-from litefleet.errors import LitefleetError, NatsError
-from litefleet.ltx import HEADER_SIZE, Header
-from litefleet.restore import plan
-from litefleet.sqlite.outside import WalState, wal_state
+from litefleet.cli.examine import Row, by_agent, by_bucket
+from litefleet.config.settings import Settings
+from litefleet.errors import AgentUnreachable, ConfigError, UsageError
+from litefleet.service.interface import path_text
+
+#: Seconds that the agent has to send what is committed.
+_SYNC = 2.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``litefleet status``."""
-    parser.add_argument("target", nargs="?", metavar="DB_PATH", help="only this database of the configuration")
-    add_config(parser)
+    parser.add_argument("target", nargs="?", metavar="DB_PATH", help="only this database")
+    option(parser, "remote", action="store_true", help="look at buckets and WALs, whether an agent runs or not")
+    add_socket(parser)
     add_json(parser)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """``lag`` in seconds: 0 if everything committed is acknowledged, else the age of the newest restorable point."""
-
-    database: str
-    status: str
-    txid: str | None = None
-    time: str | None = None
-    lag: float | None = None
-    pending_bytes: int | None = None
-    files: int | None = None
-    bytes: int | None = None
-    detail: str = ""
 
 
 async def run(options: argparse.Namespace) -> int:
     """Print a row per database."""
-    settings = load_config(options)
-    chosen = (find_database(settings, options.target),) if options.target else settings.databases
-    rows = [await _examine(database) for database in chosen]
+    rows = await _rows(options)
     if options.json:
         print_json([asdict(row) for row in rows])
     else:
         print_table(
-            ["database", "status", "txid", "newest", "lag", "pending", "detail"],
+            ["database", "status", "txid", "newest", "lag", "pending", "WAL", "spool", "problem"],
             [
-                [row.database, row.status, _show(row.txid), _show(row.time),
-                 "-" if row.lag is None else duration_text(row.lag), _show(row.pending_bytes), row.detail]
+                [path_text(row.database), row.status, row.txid or "-", row.time or "-", _duration(row.lag),
+                 _pending(row), _size(row.wal_bytes), _size(row.spool_bytes), row.detail]
                 for row in rows
             ],
         )  # fmt: skip
     return 0 if all(row.status == "ok" for row in rows) else 1
 
 
-def _show(value: object) -> str:
-    return "-" if value is None else str(value)
-
-
-async def _examine(database: Database) -> _Row:
-    path = str(database.path)
+async def _rows(options: argparse.Namespace) -> list[Row]:
+    settings: Settings | None = None
+    unreadable: ConfigError | None = None
     try:
-        async with open_store(database.replica) as store:
-            local = await asyncio.to_thread(wal_state, database.path)
-            catalogue = Catalogue.of((await store.list()).objects)
-            if not catalogue.files:
-                return _Row(path, "no backup", detail=local.problem)
-            newest = plan(catalogue).files[-1]
-            head = catalogue.newest
-            header = Header.unpack(await store.read_head(head.object, HEADER_SIZE)) if head else None
-    except NatsError as error:
-        return _Row(path, "unreachable", detail=str(error))
-    except LitefleetError as error:
-        return _Row(path, "error", detail=str(error))
-    pending = _pending(local, header)
-    lag = 0.0 if pending == 0 else (datetime.now(UTC) - newest.created).total_seconds()
-    status = "ok" if pending == 0 else ("error" if local.problem else "behind")
-    return _Row(
-        path, status, f"{newest.max_txid:016x}", time_text(newest.created), round(lag, 3), pending,
-        len(catalogue.files), sum(file.size for file in catalogue.files), local.problem,
-    )  # fmt: skip
+        settings = load_config(options)
+    except ConfigError as error:
+        # An agent that runs can be asked without it.
+        if options.config is not None or options.remote:
+            raise
+        unreadable = error
+    known = {} if options.remote else await _ask(options, settings)
+    if settings is None:
+        if not known:
+            assert unreadable is not None
+            raise unreadable
+        settings = Settings(databases=())
+    if options.target:
+        path = database_path(options.target)
+        if path in known:
+            return [by_agent(known[path])]
+        if known and not settings.databases:
+            raise UsageError(f"Database not replicated: {path}", hint=f"the agent has {', '.join(known)}")
+        return [await by_bucket(find_database(settings, options.target))]
+    own = {str(database.path): database for database in settings.databases}
+    more = [by_agent(figures) for path, figures in known.items() if path not in own]
+    return [by_agent(known[p]) if p in known else await by_bucket(one) for p, one in own.items()] + more
 
 
-def _pending(local: WalState, header: Header | None) -> int | None:
-    """Bytes in the WAL that the newest file does not cover; None if that cannot be told."""
-    if local.index is None or header is None:
-        return None
-    salts = header.wal_salt1.to_bytes(4, "big") + header.wal_salt2.to_bytes(4, "big")
-    covered = header.wal_offset + header.wal_size if salts == local.index.salts else 0
-    return max(0, local.length - covered) if local.index.frames else 0
+async def _ask(options: argparse.Namespace, settings: Settings | None) -> dict[str, Mapping[str, Any]]:
+    """The agent's figures by path; empty if there is none, or if it is one with another configuration."""
+    try:
+        answer = await ask(socket_path(options), "GET", f"/status?sync={_SYNC:g}", wait=_SYNC)
+    except AgentUnreachable:
+        if options.socket is not None:
+            raise
+        return {}
+    known = {str(figures["path"]): figures for figures in answer["databases"]}
+    return known if options.socket is not None or settings is None or _serves(settings, known) else {}
+
+
+def _serves(settings: Settings, known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the agent is this configuration's: the one on the default socket may be another."""
+    if settings.socket.path is not None:
+        return True
+    for database in settings.databases:
+        figures = known.get(str(database.path))
+        if figures is not None and figures["replica"] == database.replica.url:
+            return True
+    return any(Path(path).is_relative_to(one.directory) for path in known for one in settings.directories)
+
+
+def _duration(seconds: float | None) -> str:
+    return "-" if seconds is None else duration_text(seconds)
+
+
+def _size(count: int | None) -> str:
+    return "-" if count is None else size_text(count)
+
+
+def _pending(row: Row) -> str:
+    if row.pending is not None:
+        return f"{row.pending} tx" if row.status == "behind" else str(row.pending)
+    return _size(row.pending_bytes)

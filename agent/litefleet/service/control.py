@@ -1,6 +1,7 @@
 """The control socket: HTTP on a Unix socket, for ``litefleet status`` and its kin, and for ``curl --unix-socket``.
 
-    GET  /status[?sync=SECONDS]              the figures of every database; ``sync``: what is committed is sent first
+    GET  /status[?sync=SECONDS]              the figures of every database; ``sync``: what is committed is sent first,
+                                             and ``synced`` tells whether it was acknowledged
     GET  /info                               version, process, uptime
     POST /sync    {path?, wait?, timeout?}   send what is committed; ``wait``: until it is acknowledged
     POST /add     {path, replica, …}         replicate one more database, until the agent ends
@@ -75,10 +76,13 @@ class _Control:
         seconds = _seconds(request.query.get("sync", 0), "sync")
 
         async def work() -> Response:
+            synced: dict[str, bool] = {}
             if seconds:
-                await self._sync_all([one.path for one in self._fleet.figures()], seconds)
+                rows = await self._sync_all([one.path for one in self._fleet.figures()], seconds)
+                synced = {row["path"]: row["status"] == "acknowledged" for row in rows}
             now = time.time()
-            return Response.of({"databases": [describe(one, now) for one in self._fleet.figures()]})
+            found = [describe(one, now) for one in self._fleet.figures()]
+            return Response.of({"databases": [{**one, "synced": synced.get(one["path"])} for one in found]})
 
         return await request.while_wanted(work())
 

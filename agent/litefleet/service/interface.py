@@ -51,6 +51,6 @@ class FleetLike(Protocol):
         """Read the configuration file again; a ConfigError leaves everything as it was."""
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Path | str) -> str:
     """A path for people and labels: bytes that are not UTF-8 are written as escapes, so that it can be encoded."""
     return str(path).encode(errors="backslashreplace").decode()
