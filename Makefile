@@ -12,7 +12,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 FLEET_HOSTS := nats1 nats2 nats3 app1 app2
 # Debian packages that test hosts need, by a file each of them brings.
 PACKAGES := systemd-container:/usr/bin/systemd-nspawn mmdebstrap:/usr/bin/mmdebstrap iproute2:/usr/sbin/ip:/bin/ip \
-	openssh-client:/usr/bin/ssh e2fsprogs:/usr/sbin/mkfs.ext4:/sbin/mkfs.ext4
+	openssh-client:/usr/bin/ssh e2fsprogs:/usr/sbin/mkfs.ext4:/sbin/mkfs.ext4 \
+	libfaketime:/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1:/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -25,7 +26,7 @@ demo: $(VENV)/ready packages ## A fleet from nothing: build, write, destroy a ho
 	@$(BIN)/python -m demo
 
 .PHONY: test
-test: lint test-agent test-hosts test-site ## All tests (root, about 20 minutes)
+test: lint test-agent test-torture test-hosts test-site ## All tests (root, about 25 minutes)
 
 .PHONY: test-quick
 test-quick: $(VENV)/ready ## The tests that need neither root nor much time
@@ -34,6 +35,10 @@ test-quick: $(VENV)/ready ## The tests that need neither root nor much time
 .PHONY: test-agent
 test-agent: $(VENV)/ready
 	@$(BIN)/python -m pytest -q
+
+.PHONY: test-torture
+test-torture: $(VENV)/ready packages
+	@$(BIN)/python -m tests.torture --minutes 5
 
 .PHONY: test-hosts
 test-hosts: $(VENV)/ready packages
@@ -67,6 +72,10 @@ fuzz: $(VENV)/fuzz ## Ten million inputs for everything that reads foreign bytes
 .PHONY: fuzz-quick
 fuzz-quick: $(VENV)/fuzz ## Twenty seconds of them for each reader
 	@$(BIN)/python -m tests.fuzz --seconds 20
+
+.PHONY: torture
+torture: $(VENV)/ready packages ## An hour of killed agents, killed servers, cut links, full disks and clocks that jump (root)
+	@$(BIN)/python -m tests.torture --minutes 60
 
 .PHONY: fleet-up
 fleet-up: $(VENV)/ready packages ## Boot five test hosts to play with

@@ -82,7 +82,7 @@ def check(path: Path) -> Entry:
     connection = apsw.Connection(f"file:{path}?immutable=1", flags=with_uri)
     try:
         return _check(connection)
-    except apsw.Error as error:
+    except (apsw.Error, UnicodeDecodeError, TypeError) as error:
         raise Broken(f"SQLite cannot read it: {error}") from None
     finally:
         connection.close()
