@@ -100,7 +100,8 @@ async def test_status_has_every_figure(path: Path) -> None:
         "wal_alarm": "pid 7 reads", "captured_txid": "00000000000000a5", "acknowledged_txid": "00000000000000a4",
         "acknowledged_at": "2017-07-14T02:40:00.000Z", "pending": True, "pending_since": "2020-09-13T12:26:40.000Z",
         "db_bytes": 1, "wal_bytes": 2, "spool_bytes": 3, "spool_files": 4, "open": True,
-        "levels": {"9": {"objects": 1, "bytes": 90}}, "errors": {"ServerUnreachable": 5}, "done": {"uploads": 7}, "synced": None,
+        "levels": {"9": {"objects": 1, "bytes": 90}}, "errors": {"ServerUnreachable": 5}, "done": {"uploads": 7},
+        "synced": None,
     }  # fmt: skip
     assert (second["acknowledged_txid"], second["acknowledged_at"], second["lag"]) == (None, None, 0)
 
