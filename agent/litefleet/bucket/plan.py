@@ -13,9 +13,11 @@ from litefleet.errors import NoBackup
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to apply, oldest first; the first one holds every page."""
+    """The files to apply, oldest first; the first one holds every page. The rest is what was asked for."""
 
     files: tuple[LTXFile, ...]
+    asked_txid: int | None = None
+    asked_timestamp: datetime | None = None
 
     @property
     def txid(self) -> int:
@@ -26,6 +28,10 @@ class Plan:
     def size(self) -> int:
         """Bytes to fetch."""
         return sum(file.size for file in self.files)
+
+    def again(self, catalogue: Catalogue) -> Plan:
+        """The answer to the same question from another listing; raises NoBackup."""
+        return plan(catalogue, txid=self.asked_txid, timestamp=self.asked_timestamp)
 
 
 def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime | None = None) -> Plan:
@@ -56,7 +62,7 @@ def plan(catalogue: Catalogue, *, txid: int | None = None, timestamp: datetime |
             f"TXID {reached + 1:016x} is missing: the files from {first.min_txid:016x} on connect to nothing",
             hint=f"`--txid {reached:016x}` restores the state before the gap",
         )
-    return Plan(tuple(chain))
+    return Plan(tuple(chain), txid, timestamp)
 
 
 def _chain(files: list[LTXFile]) -> list[LTXFile]:

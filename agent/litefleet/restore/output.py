@@ -14,8 +14,10 @@ from typing import Self
 
 import apsw
 
+from litefleet.bucket.lease import Lease
 from litefleet.errors import IntegrityFailed, OutputExists, RestoreError
 from litefleet.ltx import Decoder, Header, check_follows, misfit
+from litefleet.restore.owner import give_owner
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -46,8 +48,10 @@ def check_free(path: Path, *, force: bool) -> None:
 class Output:
     """A context manager; without ``commit`` nothing remains. Methods block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lease: Lease | None = None) -> None:
+        """``lease`` tells owner and mode where no file is replaced."""
         self.path = _resolved(path)
+        self._lease = lease
         self._temporary = self.path.with_name(f".{self.path.name}.restoring")
         self._file = -1
         self._decoder: Decoder | None = None
@@ -144,13 +148,17 @@ class Output:
         return self._header
 
     def _like_before(self) -> None:
-        """Owner and mode of the file that is replaced; else what the umask leaves of rw-rw-rw-."""
+        """Owner and mode of the file that is replaced; else the lease's, or what the umask leaves of rw-rw-rw-."""
         try:
             there = self.path.stat()
         except FileNotFoundError:
             mask = os.umask(0)
             os.umask(mask)
-            os.fchmod(self._file, 0o666 & ~mask)
+            mode = 0o666 & ~mask
+            if self._lease is not None:
+                give_owner(self._file, self._lease, self.path)
+                mode = mode if self._lease.mode is None else self._lease.mode
+            os.fchmod(self._file, mode)
             return
         os.fchmod(self._file, stat.S_IMODE(there.st_mode))
         with contextlib.suppress(PermissionError):

@@ -343,7 +343,7 @@ def test_no_backup(backup: Backup, place: Path) -> None:
 
 def test_no_such_point(backup: Backup, place: Path) -> None:
     run: list[str | Path] = ["restore", backup.url, "-o", place / "out.db"]
-    check(agent.run(*run, "-txid", f"{9:016x}"), 7, f"{9:016x}", f"the newest is {4:016x}", "litefleet ltx")
+    check(agent.run(*run, "-txid", f"{9:016x}"), 7, f"{9:016x}", f"the newest is {4:016x}", "litefleet history")
     check(agent.run(*run, "-timestamp", "2001-01-01T00:00:00Z"), 7, "2001-01-01T00:00:00Z", "later time")
     assert files(place) == []
 

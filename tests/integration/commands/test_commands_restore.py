@@ -7,7 +7,6 @@ import json
 import os
 import resource
 import signal
-import stat
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -107,11 +106,6 @@ class TestWhatIsThere:
         assert listing(place) == {"out.db": backup.newest}
         after = (place / "out.db").stat()
         assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
-
-    def test_a_new_file_has_the_mode_of_the_umask(self, backup: Backup, place: Path) -> None:
-        command = [*agent.command(), "restore", backup.url, "-o", str(place / "out.db")]
-        subprocess.run(command, check=True, capture_output=True, umask=0o027, timeout=60)
-        assert stat.S_IMODE((place / "out.db").stat().st_mode) == 0o640
 
     def test_an_empty_file_is_nothing(self, backup: Backup, place: Path) -> None:
         (place / "out.db").touch()
