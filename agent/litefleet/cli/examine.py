@@ -44,7 +44,8 @@ class Row:
 
 def by_agent(figures: Mapping[str, Any]) -> Row:
     """The row of one database in the agent's answer to ``/status?sync=…``."""
-    done = figures["synced"]
+    # Where nobody tried to send anything, what the agent has noticed has to do.
+    done = not figures["pending"] if figures["synced"] is None else figures["synced"]
     captured, acknowledged = (int(figures[f"{name}_txid"] or "0", 16) for name in ("captured", "acknowledged"))
     status = figures["state"]
     if status == "replicating":

@@ -1,7 +1,7 @@
 """The control socket: HTTP on a Unix socket, for ``litefleet status`` and its kin, and for ``curl --unix-socket``.
 
     GET  /status[?sync=SECONDS]              the figures of every database; ``sync``: what is committed is sent first,
-                                             and ``synced`` tells whether it was acknowledged
+                                             and ``synced`` tells whether it is acknowledged, null if nobody tried
     GET  /info                               version, process, uptime
     POST /sync    {path?, wait?, timeout?}   send what is committed; ``wait``: until it is acknowledged
     POST /add     {path, replica, …}         replicate one more database, until the agent ends
@@ -33,6 +33,7 @@ from litefleet.service.describe import describe, moment_text, txid_text
 from litefleet.service.interface import FleetLike
 from litefleet.service.listener import listener, peer
 from litefleet.service.web import Handler, Request, Response, Routes, answering
+from litefleet.sqlite.files import companion
 
 #: Databases that one request syncs at the same time.
 _AT_ONCE = 32
@@ -41,6 +42,7 @@ _TIMEOUT = 30.0
 _MAX_TIMEOUT = 3600.0
 #: Seconds that a request which does not wait gives the transactions nevertheless: mostly they need less.
 _MOMENT = 0.5
+_QUIET = 10.0
 
 
 @asynccontextmanager
@@ -76,15 +78,23 @@ class _Control:
         seconds = _seconds(request.query.get("sync", 0), "sync")
 
         async def work() -> Response:
-            synced: dict[str, bool] = {}
-            if seconds:
-                rows = await self._sync_all([one.path for one in self._fleet.figures()], seconds)
-                synced = {row["path"]: row["status"] == "acknowledged" for row in rows}
+            synced = await self._bring_up_to_date(seconds) if seconds else {}
             now = time.time()
             found = [describe(one, now) for one in self._fleet.figures()]
             return Response.of({"databases": [{**one, "synced": synced.get(one["path"])} for one in found]})
 
         return await request.while_wanted(work())
+
+    async def _bring_up_to_date(self, seconds: float) -> dict[str, bool]:
+        """Whether all is acknowledged, for each database that works; the others would only be waited for in vain."""
+        working = [one for one in self._fleet.figures() if one.state in ("starting", "replicating")]
+        # Released databases are not opened just to look at them: nothing has touched their files for a while.
+        released = [
+            one.path for one in working if not one.open and one.state == "replicating" and not one.pending_since
+        ]
+        quiet = await asyncio.to_thread(lambda: {path for path in released if _is_quiet(path)})
+        rows = await self._sync_all([one.path for one in working if one.path not in quiet], seconds)
+        return {str(path): True for path in quiet} | {row["path"]: row["status"] == "acknowledged" for row in rows}
 
     async def _info(self, _: Request) -> Response:
         return Response.of(
@@ -172,6 +182,15 @@ class _Control:
                 "note": reloaded.note,
             }
         )
+
+
+def _is_quiet(path: Path) -> bool:
+    """Whether the last change is so old that the agent has noticed it for certain; blocks."""
+    try:
+        changed = [file.stat().st_mtime for file in (path, companion(path, "-wal")) if file.exists()]
+    except OSError:
+        return False
+    return bool(changed) and time.time() - max(changed) > _QUIET
 
 
 def _row(

@@ -114,6 +114,24 @@ async def test_status_can_be_had_after_a_sync(path: Path) -> None:
     assert (after["pending"], after["synced"], after["acknowledged_txid"]) == (False, True, f"{3:016x}")
 
 
+async def test_a_status_does_not_open_what_is_released_nor_wait_for_what_does_not_work(path: Path) -> None:
+    """A file that was just written is looked at nevertheless: the agent may not have noticed yet."""
+    states = {"quiet": "replicating", "fresh": "replicating", "wal": "replicating", "broken": "failed", "out": "outage"}
+    databases = [figures(path.with_name(name), state=state) for name, state in states.items()]
+    for name in states:
+        path.with_name(name).touch()
+        os.utime(path.with_name(name), (1e9, 1e9))
+    path.with_name("fresh").touch()
+    path.with_name("wal-wal").touch()
+    databases.append(figures(path.with_name("open"), state="replicating", open=True))
+    async with agent(path, Fleet(databases)) as fleet:
+        rows = (await ask(path, "GET", "/status?sync=10")).json()["databases"]
+    assert fleet.begun == [("sync", path.with_name(name)) for name in ("fresh", "wal", "open")]
+    assert {Path(row["path"]).name: row["synced"] for row in rows} == {
+        "quiet": True, "fresh": True, "wal": True, "broken": None, "out": None, "open": True,
+    }  # fmt: skip
+
+
 async def test_info(path: Path) -> None:
     async with agent(path, Fleet([figures()], started=1.5e9)):
         info = (await ask(path, "GET", "/info")).json()
