@@ -45,14 +45,15 @@ async def run(options: argparse.Namespace) -> int:
 def lines(findings: Sequence[Finding], *, colour: bool) -> list[str]:
     """A table, with what to do below each row, and the sums below all of them."""
     result = []
-    for finding in findings:
+    for number, finding in enumerate(findings):
         status = f"{finding.status:7}"
         if colour:
             status = f"\033[{_COLOURS[finding.status]}m{status}\033[0m"
         indent = "\n" + " " * 9
         detail = finding.detail.replace("\n", indent)
         result.append(f"{status}  {finding.what}: {detail}")
-        if finding.hint:
+        # Once for all that it is about.
+        if finding.hint and finding.hint not in [after.hint for after in findings[number + 1 : number + 2]]:
             result.append(f"{indent[1:]}→ {finding.hint.replace(chr(10), indent)}")
     counts = Counter(finding.status for finding in findings)
     plural = {"problem": "problems", "warning": "warnings", "note": "notes", "ok": "ok"}

@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
+from itertools import chain
 
 from litefleet.bucket.lease import Lease, read_lease
 from litefleet.config.settings import Database, Server
 from litefleet.doctor.finding import Finding, by_gravity
 from litefleet.doctor.permissions import GRANT, check_permissions
-from litefleet.doctor.probe import check_round_trip
+from litefleet.doctor.probe import check_objects, check_round_trip
 from litefleet.doctor.stream import check_account, check_clock, check_durability, check_room, check_settings
+from litefleet.doctor.together import together
 from litefleet.errors import NatsError, PermissionDenied
 from litefleet.nats.connection import Connection
 from litefleet.nats.jetstream import Names, api_request, parse
@@ -22,8 +24,6 @@ from litefleet.nats.objects import ObjectStore
 #: Tells of streams that are deleted or made anew.
 ADVISORIES = "$JS.EVENT.ADVISORY.>"
 ACCOUNT = "$JS.API.INFO"
-#: Buckets of a server that are looked at together.
-_AT_ONCE = 8
 
 
 async def check_buckets(
@@ -36,25 +36,17 @@ async def check_buckets(
     buckets: dict[str, list[Database]] = {}
     for database in databases:
         buckets.setdefault(database.replica.bucket, []).append(database)
-    turns = asyncio.Semaphore(_AT_ONCE)
     try:
         async with Connection.open(server, name="litefleet doctor") as connection:
             await connection.watch(ADVISORIES, lambda _subject, _data: None)
             checks = [_Check(connection, bucket, rows, host, read_only=read_only) for bucket, rows in buckets.items()]
             findings = await _server(connection, checks[0].names, read_only=read_only)
-
-            async def in_turn(check: _Check) -> None:
-                async with turns:
-                    await check.run()
-
-            async with asyncio.TaskGroup() as tasks:
-                for check in checks:
-                    tasks.create_task(in_turn(check))
+            found = await together([check.run for check in checks])
     except NatsError as error:
         what = f"{len(buckets)} bucket{'' if len(buckets) == 1 else 's'}"
         return [Finding("problem", "bucket", what, f"not checked: {error.message}", error.hint)]
     findings += by_gravity(check.clock for check in checks if check.clock is not None)[:1]
-    return findings + [finding for check in checks for finding in check.findings]
+    return findings + list(chain.from_iterable(found))
 
 
 async def _server(connection: Connection, names: Names, *, read_only: bool) -> list[Finding]:
@@ -94,11 +86,13 @@ class _Check:
         self._host = host
         self._read_only = read_only
 
-    async def run(self) -> None:
+    async def run(self) -> list[Finding]:
+        """All that is found; ends at the first thing that is refused."""
         try:
             await self._run()
         except NatsError as error:
             self.findings.append(Finding("problem", "bucket", self._what, error.message, error.hint))
+        return self.findings
 
     async def _run(self) -> None:
         permissions = await check_permissions(self._connection, self._bucket, read_only=self._read_only)
@@ -108,6 +102,8 @@ class _Check:
             return
         for database in self._databases:
             self.findings.append(await self._lease(database))
+        root = ObjectStore(self._connection, self._bucket)
+        self.findings.append(await check_objects(root, read_only=self._read_only))
         # Into a bucket that is full, another's or no object store nothing is written.
         if not self._read_only and all(finding.status != "problem" for finding in self.findings):
             store = ObjectStore(self._connection, self._bucket, self._databases[0].replica.path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from litefleet.config import load
@@ -16,11 +16,9 @@ from litefleet.doctor.databases import check_database
 from litefleet.doctor.directories import check_directory
 from litefleet.doctor.finding import Finding
 from litefleet.doctor.host import check_host
-from litefleet.doctor.servers import check_login, check_server
+from litefleet.doctor.servers import check_login, check_servers
+from litefleet.doctor.together import together
 from litefleet.errors import ConfigError
-
-#: Servers that are tried together.
-_AT_ONCE = 8
 
 
 async def check_file(path: Path, *, expand_env: bool = True, read_only: bool = False) -> list[Finding]:
@@ -40,16 +38,16 @@ async def check_file(path: Path, *, expand_env: bool = True, read_only: bool = F
         by_server.setdefault(directory.template.replica.server, [])
     for server in by_server:
         findings += await asyncio.to_thread(check_login, server)
-    findings += await _together([partial(check_server, server, url) for server in by_server for url in server.urls])
+    found = await together([partial(check_servers, server) for server in by_server])
     host = settings.identity or socket.gethostname()
-    findings += await _together(
+    found += await together(
         [
             partial(check_buckets, server, there, host=host, read_only=read_only)
             for server, there in by_server.items()
             if there
         ]
     )
-    return findings
+    return findings + list(chain.from_iterable(found))
 
 
 def _on_this_host(path: Path, settings: Settings, *, read_only: bool) -> tuple[list[Finding], list[Database]]:
@@ -65,18 +63,3 @@ def _on_this_host(path: Path, settings: Settings, *, read_only: bool) -> tuple[l
         for database in databases:
             findings += check_database(database)
     return findings, databases
-
-
-async def _together(checks: Sequence[Callable[[], Awaitable[list[Finding]]]]) -> list[Finding]:
-    """What they find, in their order; some run at a time."""
-    turns = asyncio.Semaphore(_AT_ONCE)
-    found: list[list[Finding]] = [[] for _ in checks]
-
-    async def run(number: int) -> None:
-        async with turns:
-            found[number] = await checks[number]()
-
-    async with asyncio.TaskGroup() as tasks:
-        for number in range(len(checks)):
-            tasks.create_task(run(number))
-    return [finding for findings in found for finding in findings]

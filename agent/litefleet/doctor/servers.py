@@ -8,13 +8,16 @@ import json
 import stat
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from litefleet.config.settings import Credentials, Server
 from litefleet.doctor.certificate import parse_pem
 from litefleet.doctor.finding import Finding, Status
 from litefleet.doctor.handshake import Greeting, greet
-from litefleet.errors import LitefleetError
+from litefleet.doctor.together import together
+from litefleet.errors import LitefleetError, ServerUnreachable
 from litefleet.nats.connection import Connection
 from litefleet.nats.credentials import describe, read_creds
 
@@ -24,8 +27,17 @@ LEAST_SERVER = (2, 11)
 SOON = 21
 
 
-async def check_server(server: Server, url: str) -> list[Finding]:
-    """Whether this one server of the list lets us in, is new enough, and encrypts."""
+async def check_servers(server: Server) -> list[Finding]:
+    """Whether each server of the list lets us in, is new enough, and encrypts."""
+    found = await together([partial(_check_server, server, url) for url in server.urls])
+    findings = list(chain.from_iterable(found))
+    if any(finding.check == "server" and finding.status == "ok" for finding in findings):
+        return findings
+    # Those that cannot be reached are no more than a warning while another can.
+    return [replace(finding, status="problem") if finding.check == "server" else finding for finding in findings]
+
+
+async def _check_server(server: Server, url: str) -> list[Finding]:
     what = f"server {url}"
     try:
         greeting: Greeting | None = await asyncio.to_thread(greet, server, url)
@@ -35,6 +47,8 @@ async def check_server(server: Server, url: str) -> list[Finding]:
     try:
         async with Connection.open(replace(server, urls=(url,)), name="litefleet doctor") as connection:
             version = connection.server_version
+    except ServerUnreachable as error:
+        return [Finding("warning", "server", what, error.message, error.hint), *findings]
     except LitefleetError as error:
         return [Finding("problem", "server", what, error.message, error.hint), *findings]
     detail = f"nats-server {version}, let in with {describe(server.credentials)}"

@@ -17,12 +17,17 @@ from nats.js import api
 
 from litefleet.bucket.lease import Lease, take
 from litefleet.config.settings import Server
+from litefleet.doctor.probe import check_objects
 from litefleet.nats.connection import Connection
 from litefleet.nats.objects import ObjectStore
+from litefleet.sqlite.holders import holders
+from litefleet.wal import INDEX_SIZE
 from tests.integration.commands.doctor import Report, configuration, database
 from tests.support import agent
-from tests.support.natsserver import NatsServer
-from tests.support.running import make_bucket
+from tests.support.buckets import bucket_store
+from tests.support.natsserver import NatsServer, nats_server
+from tests.support.running import Agent, make_bucket, settle
+from tests.support.running import Writer as Application
 from tests.support.sqlitewriter import Writer
 
 
@@ -174,7 +179,83 @@ def test_a_bucket_of_another_database_is_a_problem_that_names_the_way_out(server
     assert Report(configuration(tmp_path, {ours: replicas["new"]}), code=0).one("lease")["status"] == "note"
 
 
+async def test_what_a_doctor_left_is_removed_and_nothing_else(server: NatsServer) -> None:
+    async with bucket_store(Server((server.url,)), "left") as store:
+        ours = ["litefleet/doctor-0123456789abcdef", "path/litefleet/doctor-0123456789abcdef"]
+        others = ["litefleet/doctor-x", "litefleet/lease", "ltx/0/0000000000000001-0000000000000001.ltx"]
+        for name in (*ours, *others):
+            await store.put(name, b"x", headers={})
+        for options, there in (
+            ({"read_only": False}, [*ours, *others]),
+            ({"read_only": True, "older_than": 0.0}, [*ours, *others]),
+            ({"read_only": False, "older_than": 0.0}, others),
+        ):
+            assert (await check_objects(store, **options)).status == "ok"
+            assert [info.name for info in (await store.list()).objects] == there
+
+
+def test_metadata_that_nobody_can_read_is_a_warning(server: NatsServer, sound: Path) -> None:
+    bucket = Report(sound).one("bucket")["what"].removeprefix("bucket ")
+
+    async def spoil() -> None:
+        client = await nats.connect(server.url)
+        await client.jetstream().publish(f"$O.{bucket}.M.eA==", b"no metadata")
+        await client.close()
+
+    asyncio.run(spoil())
+    found = Report(sound, code=0).one("objects")
+    assert (found["status"], found["detail"].split()[0]) == ("warning", "1")
+
+
+# servers
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    replica = {"bucket": "B", "timeout": "1s"}
+    with nats_server(store_dir=tmp_path / "nats") as server:
+        config = configuration(tmp_path, {database(tmp_path / "a.db"): {**replica, "url": server.url}})
+        server.pause()
+        report = Report(config, code=1)
+    assert "no answer in time" in report.details("problem", "server")[0]
+
+
+def test_one_server_of_several_that_is_down_is_a_warning(server: NatsServer, sound: Path) -> None:
+    sound.write_text(sound.read_text().replace(server.url, f"{server.url},nats://127.0.0.1:1"))
+    report = Report(sound, code=0)
+    (warning,) = report.of("warning", "server")
+    assert warning["what"] == "server nats://127.0.0.1:1"
+    assert len(report.of("ok", "server")) == 1
+
+
+def test_what_answers_may_be_no_nats_server(server: NatsServer, sound: Path) -> None:
+    sound.write_text(sound.read_text().replace(server.url, server.monitor_url.replace("http", "nats")))
+    report = Report(sound, code=1)
+    assert [found["check"] for found in report.of("problem")] == ["server", "bucket"]
+
+
 # databases
+
+
+def test_an_agent_that_runs_is_not_disturbed(server: NatsServer, tmp_path: Path) -> None:
+    make_bucket(server.url, "running")
+    path = tmp_path / "a.db"
+    config = configuration(tmp_path, {path: {"url": server.url, "bucket": "running"}})
+    with Application(path) as writer, Agent(config).ready() as running:
+        writer.do("insert 5 5 500")
+        settle(config)
+        report = Report(config, code=0)
+        assert report.one("lease")["detail"] == f"belongs to {path} on {gethostname()}"
+        index = Path(f"{path}-shm")
+        found = holders((index.stat().st_dev, index.stat().st_ino), index.read_bytes()[:INDEX_SIZE])
+        assert [(holder.name, holder.kind) for holder in found if holder.pid == running.pid] == [
+            ("litefleet", "reader")
+        ]
+        writer.do("insert 5 5 500")
+        settle(config)
+        assert running.full_copies() == 1
+        assert running.stop() == 0
+        writer.close()
+
 
 READER = """
 import sqlite3, sys
