@@ -119,7 +119,9 @@ class _Check:
         after = time.time()
         with contextlib.suppress(ValueError):
             skew = parse_time(str(info.get("ts", ""))).timestamp() - (before + after) / 2
-            what = f"clock of {self._connection.connected_url}"
+            cluster = info.get("cluster")
+            leader = cluster.get("leader") if isinstance(cluster, dict) else None
+            what = f"clock of {leader or self._connection.connected_url}"
             self.clock = check_clock(what, skew, after - before)
         self.findings += check_settings(self.names, info, max_payload=self._connection.max_payload)
         self.findings += check_durability(self.names, info)

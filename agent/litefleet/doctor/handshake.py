@@ -6,6 +6,7 @@ import contextlib
 import json
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ def greet(server: Server, url: str) -> Greeting:
     parts = urlsplit(url)
     host = parts.hostname or ""
     with socket.create_connection((host, parts.port or _PORT), timeout=server.timeout) as link:
-        info = _info(link)
+        info = _info(link, server.timeout)
         link.settimeout(server.timeout)
         waits_for_tls = info is None
         wanted = server.tls is not None and bool(info and info.get("tls_available"))
@@ -58,12 +59,13 @@ def _context(tls: TLS | None) -> ssl.SSLContext:
     return context
 
 
-def _info(link: socket.socket) -> dict[str, Any] | None:
+def _info(link: socket.socket, timeout: float) -> dict[str, Any] | None:
     """The server's first line; None if it waits for us to speak first."""
     link.settimeout(GREETING_GRACE)
+    deadline = time.monotonic() + timeout
     line = b""
     try:
-        while not line.endswith(b"\n") and len(line) < _MOST_BYTES:
+        while not line.endswith(b"\n") and len(line) < _MOST_BYTES and time.monotonic() < deadline:
             # No byte more than the line: what follows may be a handshake.
             byte = link.recv(1)
             if not byte:
@@ -73,7 +75,10 @@ def _info(link: socket.socket) -> dict[str, Any] | None:
         if not line:
             return None
     word, _, rest = line.partition(b" ")
-    info = json.loads(rest) if word.upper() == b"INFO" else None
+    try:
+        info = json.loads(rest) if word.upper() == b"INFO" else None
+    except (ValueError, RecursionError):
+        info = None
     if isinstance(info, dict):
         return info
     raise ValueError("what answers there is not a NATS server")

@@ -130,7 +130,7 @@ def _expiry(jwt: str) -> datetime | None:
     try:
         end = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))).get("exp")
         return datetime.fromtimestamp(end, UTC) if end else None
-    except (ValueError, AttributeError, TypeError, OverflowError, OSError):
+    except (ValueError, AttributeError, TypeError, OverflowError, OSError, RecursionError):
         return None
 
 

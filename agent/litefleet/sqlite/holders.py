@@ -161,6 +161,11 @@ def _clause(holder: Holder) -> str:
 
 
 def _name(pid: int) -> str:
+    """Any program can call itself as it likes: what would move a terminal's cursor is left out."""
+    return "".join(char for char in _given_name(pid) if char.isprintable())
+
+
+def _given_name(pid: int) -> str:
     try:
         name = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
     except OSError:

@@ -107,6 +107,7 @@ def test_our_own_certificate(ca: trustme.CA, serve: Serve, tmp_path: Path, days:
         report = doctor(server, tmp_path, **{"client-cert": str(cert), "client-key": str(key)})
     (ours,) = [found for found in report.findings if found["what"] == f"client certificate {cert}"]
     assert ours["status"] == status
+    assert report.one("server")["status"] == ("problem" if status == "problem" else "ok")
     (readable,) = report.of("warning", "login")
     assert readable["what"] == str(key)
 

@@ -160,6 +160,13 @@ def test_a_script_is_named_beside_what_runs_it(database: tuple[Path, Writer], tm
         assert holder.name.endswith(" report.py")
 
 
+def test_a_name_cannot_move_the_cursor_of_a_terminal(database: tuple[Path, Writer], tmp_path: Path) -> None:
+    path, _ = database
+    with application(path, tmp_path / "a\033[2Jb.py") as reader:
+        read(reader)
+        assert who_holds(path)[0].name.endswith(" a[2Jb.py")
+
+
 def test_locks_on_other_files_say_nothing(database: tuple[Path, Writer]) -> None:
     path, _ = database
     with application(path) as reader:
