@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from litefleet.bucket import Catalogue
@@ -14,7 +15,10 @@ from litefleet.config.settings import Database
 from litefleet.errors import LitefleetError, NatsError
 from litefleet.ltx import HEADER_SIZE, Header
 from litefleet.restore import plan
-from litefleet.sqlite.outside import WalState, wal_state
+from litefleet.sqlite.outside import WalState, frame_salts, wal_state
+from litefleet.wal import FRAME_HEADER, WAL_HEADER, WalIndex
+
+_UNKNOWN = "the WAL was emptied since; whether all of it was sent, only a running agent can tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,11 @@ async def by_bucket(database: Database) -> Row:
         return Row(path, "unreachable", "bucket", detail=str(error))
     except LitefleetError as error:
         return Row(path, "error", "bucket", detail=str(error))
-    pending = _pending(local, header)
+    pending = await asyncio.to_thread(_pending, database.path, local, header)
     lag = 0.0 if pending == 0 else (datetime.now(UTC) - newest.created).total_seconds()
     return Row(
         database=path,
-        status="ok" if pending == 0 else ("error" if local.problem else "behind"),
+        status="ok" if pending == 0 else "error" if local.problem else "unknown" if pending is None else "behind",
         source="bucket",
         txid=f"{newest.max_txid:016x}",
         time=time_text(newest.created),
@@ -99,14 +103,30 @@ async def by_bucket(database: Database) -> Row:
         wal_bytes=None if local.index is None else local.length,
         files=len(catalogue.files),
         bytes=sum(file.size for file in catalogue.files),
-        detail=local.problem,
+        detail=local.problem or ("" if pending is not None else _UNKNOWN),
     )
 
 
-def _pending(local: WalState, header: Header | None) -> int | None:
+def _pending(path: Path, local: WalState, header: Header | None) -> int | None:
     """Bytes in the WAL that the newest file does not cover; None if that cannot be told."""
     if local.index is None or header is None:
         return None
     salts = header.wal_salt1.to_bytes(4, "big") + header.wal_salt2.to_bytes(4, "big")
-    covered = header.wal_offset + header.wal_size if salts == local.index.salts else 0
-    return max(0, local.length - covered) if local.index.frames else 0
+    covered = header.wal_offset + header.wal_size
+    if local.index.salts == salts:
+        return max(0, local.length - covered) if local.index.frames else 0
+    if local.index.frames:
+        return local.length
+    return 0 if _all_was_captured(path, local.index, header, salts, covered) else None
+
+
+def _all_was_captured(path: Path, index: WalIndex, header: Header, salts: bytes, covered: int) -> bool:
+    """Whether the WAL that was restarted, and is empty now, ended with what the newest file covers.
+
+    Its frames may still be in the file: then the last one that is covered is there, and none of the same WAL behind it.
+    """
+    restarted_once = int.from_bytes(index.salts[:4], "big") == (header.wal_salt1 + 1) % (1 << 32)
+    last = covered - FRAME_HEADER - header.page_size
+    if not restarted_once or last < WAL_HEADER:
+        return False
+    return frame_salts(path, last) == salts and frame_salts(path, covered) not in (salts, index.salts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from litefleet.sqlite.files import companion
-from litefleet.wal import INDEX_SIZE, WalIndex, frame_offset
+from litefleet.wal import FRAME_HEADER, INDEX_SIZE, FrameHeader, WalIndex, frame_offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +37,14 @@ def wal_state(path: Path) -> WalState:
     except OSError as error:
         return WalState(None, problem=f"WAL index cannot be read: {error.strerror}")
     return WalState(None, problem="WAL index is not initialised")
+
+
+def frame_salts(path: Path, offset: int) -> bytes | None:
+    """The salts of the frame at this offset of the database's WAL, None if it ends before; blocks for a moment."""
+    try:
+        with companion(path, "-wal").open("rb", buffering=0) as file:
+            file.seek(offset)
+            head = file.read(FRAME_HEADER)
+    except OSError:
+        return None
+    return FrameHeader.parse(head).salts if len(head) == FRAME_HEADER else None
