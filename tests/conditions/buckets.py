@@ -29,6 +29,8 @@ from tests.conditions.scene import (
 from tests.support.natsserver import nats_server
 
 TOMBSTONES = 20_000
+#: Seconds in which a bucket that lost everything is noticed.
+NOTICED_WITHIN = 60
 
 
 def _pad(url: str) -> None:
@@ -144,16 +146,21 @@ def recreated(scene: Scene) -> Seen:
             for _ in range(3):
                 fill(database, 0.02)
                 process.wait_quietly(2)
-            comes_true(lambda: bool(subjects(server.url)), 10)
+
+            def whole() -> bool:
+                return scene.restore(server.url).code == 0 and _same(database, scene.restored)
+
+            good = comes_true(whole, NOTICED_WITHIN)
             back = scene.restore(server.url)
             objects = len(subjects(server.url))
             warned = scene.said("\n".join(process.lines[said:]))
-            good = back.code == 0 and _same(database, scene.restored)
             stop(process)
         words = f"says: {warned}" if warned else "says nothing"
         if good:
             return Seen(True, f"starts over with a full copy; {words}")
-        return Seen(False, f"{objects} objects in the new bucket; {words}; restore: {scene.said(back.output)}")
+        return Seen(
+            False, f"{objects} objects in the new bucket a minute later; {words}; restore: {scene.said(back.output)}"
+        )
 
 
 def _same(database: Path, restored: Path) -> bool:

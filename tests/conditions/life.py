@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 from tests.conditions.scene import (
@@ -12,12 +13,10 @@ from tests.conditions.scene import (
     bucket,
     comes_true,
     cpu_seconds,
-    equal,
-    fill,
     stop,
     subjects,
 )
-from tests.support.natsserver import NatsServer, nats_server
+from tests.support.natsserver import nats_server
 from tests.support.running import Process
 
 IDLE_DATABASES = 20
@@ -36,11 +35,10 @@ def _settled(process: Process) -> None:
 
 def idle_messages(scene: Scene) -> Seen:
     with nats_server() as server:
-        replicas: dict[Any, dict[str, Any]] = {}
+        replicas: dict[Path, dict[str, Any]] = {}
         for number in range(IDLE_DATABASES):
             bucket(server.url, f"b{number}")
-            where = {"url": server.url, "bucket": f"b{number}"}
-            replicas[scene.database(f"{number}.db")] = where if scene.ours else {"url": f"{server.url}/b{number}"}
+            replicas[scene.database(f"{number}.db")] = scene.where(server.url, f"b{number}")
         with scene.daemon(scene.config(replicas)) as process:
             for number in range(IDLE_DATABASES):
                 comes_true(lambda name=f"b{number}": bool(subjects(server.url, name)))  # type: ignore[misc]
@@ -70,83 +68,7 @@ def idle_cpu(scene: Scene) -> Seen:
     return Seen(share < 0.05, f"{share:.1%} of a processor over 10 s")
 
 
-def damaged_state(scene: Scene) -> Seen:
-    """The newest file that a program keeps beside the database is damaged while it is stopped."""
-    with nats_server() as server:
-        bucket(server.url)
-        database = scene.database()
-        config = scene.simple(database, server.url)
-        scene.once(config)
-        companions = {database.name, database.name + "-wal", database.name + "-shm", config.name}
-        beside = [path for path in scene.directory.rglob("*") if path.is_file() and path.name not in companions]
-        kept = max((path for path in beside if path.suffix == ".ltx"), default=None)
-        if kept is not None:
-            kept.write_bytes(bytes(100))
-        fill(database, 0.1)
-        with scene.daemon(config) as process:
-            process.wait_quietly(8)
-            stop(process)
-            said = scene.said(process.output())
-        back = scene.restore(server.url)
-        if back.code == 0 and equal(database, scene.restored):
-            return Seen(True, "goes on" if kept else "keeps no files beside the database, so none can be damaged")
-        return Seen(False, f"stuck; the newest rows are not in the backup: {said}")
-
-
-def _stopped_server(server: NatsServer, scene: Scene) -> tuple[int | None, str, bool]:
-    """Stop the server, write, stop the program: its exit code, what it said, and whether the rows are missing."""
-    bucket(server.url)
-    database = scene.database()
-    with scene.daemon(scene.simple(database, server.url, **{"shutdown-sync-timeout": "3s"})) as process:
-        comes_true(lambda: bool(subjects(server.url)))
-        process.wait_quietly(2)
-        server.stop()
-        fill(database, 0.1)
-        process.wait_quietly(1)
-        code = stop(process)
-        said = scene.said(process.output())
-    server.start()
-    back = scene.restore(server.url)
-    return code, said, not (back.code == 0 and equal(database, scene.restored))
-
-
-def last_sync_fails(scene: Scene) -> Seen:
-    with nats_server() as server:
-        code, said, missing = _stopped_server(server, scene)
-    if not missing:
-        return Seen(False, f"exit {code}; the rows arrived all the same: the condition was not met")
-    return Seen(bool(code), f"exit {code}; says: {said}")
-
-
-def start_without_server(scene: Scene) -> Seen:
-    with nats_server() as server:
-        bucket(server.url)
-        database = scene.database()
-        server.stop()
-        with scene.daemon(scene.simple(database, server.url)) as process:
-            process.wait_quietly(15)
-            fill(database, 0.1)
-            server.start()
-            arrived = comes_true(lambda: bool(subjects(server.url)), 15)
-            if arrived:
-                stop(process)
-                back = scene.restore(server.url)
-                good = back.code == 0 and equal(database, scene.restored)
-                return Seen(good, "waits for the server, then backs up")
-            code = stop(process)
-            return Seen(False, f"ends with exit {code}: {scene.said(process.output())}")
-
-
 CONDITIONS = (
     Condition(13, f"{IDLE_DATABASES} idle databases", idle_messages, waiting=True),
     Condition(806, f"Idle after a full copy of {IDLE_MEGABYTES} MB", idle_cpu),
-    Condition(813, "The newest file of its local state is damaged, then a start", damaged_state, waiting=True),
-    Condition(816, "The server is gone when the last transactions are to be sent", last_sync_fails, waiting=True),
-    Condition(
-        817,
-        "Start while the server is down; it comes up later",
-        start_without_server,
-        open_because="the agent ends with an error; its service starts it again",
-        waiting=True,
-    ),
 )

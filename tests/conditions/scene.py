@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import json
 import os
-import queue
 import re
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ from typing import Any
 
 import nats
 import nats.errors
+import nats.js.errors
 import yaml
 from nats.aio.client import Client
 
-from tests.support.proxy import tcp_proxy
 from tests.support.running import BIN, Process, make_bucket
 
 #: Seconds for a command or for something to come about; a condition is over long before.
@@ -87,18 +85,24 @@ class Scene:
             fill(path, megabytes)
         return path
 
-    def config(self, replicas: dict[Path, dict[str, Any]], **top: Any) -> Path:
-        """A configuration file in the form of Litestream's NATS guide."""
+    def config(self, replicas: dict[Path, dict[str, Any]], *, each: dict[str, Any] | None = None, **top: Any) -> Path:
+        """A configuration file in the form of Litestream's NATS guide; ``each`` goes to every database."""
         path = self.directory / "config.yml"
-        dbs = [{"path": str(db), "replica": {"type": "nats", **replica}} for db, replica in replicas.items()]
+        dbs = [
+            {"path": str(db), **(each or {}), "replica": {"type": "nats", **replica}}
+            for db, replica in replicas.items()
+        ]
         path.write_text(yaml.safe_dump({"dbs": dbs, **top}, sort_keys=False))
         return path
 
     def simple(self, database: Path, url: str, bucket: str = "backups", **top: Any) -> Path:
-        """One database to one bucket, with the bucket where the program looks for it."""
-        if self.ours:
-            return self.config({database: {"url": url, "bucket": bucket}}, **top)
-        return self.config({database: {"url": f"{url}/{bucket}"}}, **top)
+        """One database to one bucket."""
+        return self.config({database: self.where(url, bucket)}, **top)
+
+    def where(self, url: str, bucket: str = "backups", **options: Any) -> dict[str, Any]:
+        """A replica, with the bucket where the program looks for it."""
+        place = {"url": url, "bucket": bucket} if self.ours else {"url": f"{url}/{bucket}"}
+        return place | options
 
     def once(self, config: Path, *, patience: float = PATIENCE) -> Done:
         return self.run("replicate", "-config", config, "-once", patience=patience)
@@ -114,6 +118,11 @@ class Scene:
     @property
     def restored(self) -> Path:
         return self.directory / "restored.db"
+
+    @property
+    def spool(self) -> Path:
+        """Where litefleet keeps what waits for the server."""
+        return self.directory / "spool"
 
     def run(self, *arguments: str | Path, patience: float = PATIENCE) -> Done:
         command = [str(BIN / self.program), *(str(argument) for argument in arguments)]
@@ -132,14 +141,19 @@ class Scene:
         """The error in what a program printed: one short line without this run's paths and ports."""
         text = re.sub(r"\n {2,}(?=\S)", " ", output)  # lines that go on with the one before
         wanted = "error|ERR|refus|unknown|fail|not supported|same bucket|hint|^litefleet:"
-        lines = [line for line in text.splitlines() if re.search(wanted, line, re.IGNORECASE)]
+        found = text.splitlines()
+        lines = [line for line in found if re.search(wanted, line, re.IGNORECASE)]
+        lines = lines or [line for line in found if "WARN" in line]
         # Litefleet says it first, a list of problems below its heading; Litestream says it last.
         lines = [line for line in lines if not re.search(r"\d+ problems in the configuration$", line)] or lines
         line = lines[0 if self.ours else -1] if lines else ""
         line = re.sub(r"^(time=)?\S+ (level=)?\w+ (msg=)?", "", line) if re.match("(time=|20)", line) else line
         line = line.replace(f"{self.directory}/", "/data/").replace(str(self.directory), "/data")
         line = re.sub(r"127\.0\.0\.1:\d+", "HOST:4222", line)
-        return line if len(line) <= LONGEST else f"{line[: LONGEST // 3]} … {line[-LONGEST * 2 // 3 :]}"
+        if len(line) <= LONGEST:
+            return line
+        # Here too: what happened stands first in the one, last in the other.
+        return f"{line[:LONGEST]} …" if self.ours else f"{line[: LONGEST // 3]} … {line[-LONGEST * 2 // 3 :]}"
 
 
 @contextlib.contextmanager
@@ -165,6 +179,12 @@ def fill(path: Path, megabytes: float) -> None:
             )
 
 
+def commit(path: Path) -> None:
+    """One small transaction."""
+    with writing(path) as connection:
+        connection.execute("INSERT INTO entry (origin) VALUES ('commit')")
+
+
 def count(path: Path, origin: str | None = None) -> int:
     with writing(path) as connection:
         if origin is None:
@@ -174,19 +194,32 @@ def count(path: Path, origin: str | None = None) -> int:
 
 def equal(one: Path, other: Path) -> bool:
     """Whether two databases hold the same rows and both are sound."""
-    query = "SELECT count(*), coalesce(sum(id), 0), coalesce(sum(length(body)), 0) FROM entry"
+    query = "SELECT origin, count(*), sum(id), sum(length(body)) FROM entry GROUP BY origin ORDER BY origin"
     answers = []
     for path in (one, other):
         with writing(path) as connection:
-            answers.append((connection.execute(query).fetchone(), connection.execute("PRAGMA quick_check").fetchone()))
+            try:
+                found = connection.execute(query).fetchall(), connection.execute("PRAGMA quick_check").fetchone()
+            except sqlite3.DatabaseError:  # so damaged that not even its rows can be counted
+                return False
+            answers.append(found)
     return answers[0] == answers[1] and answers[0][1] == ("ok",)
 
 
-def on_server(url: str, work: Callable[[Client], Any]) -> Any:
+def sound(path: Path) -> bool:
+    """Whether SQLite finds no fault with it."""
+    with writing(path) as connection:
+        try:
+            return bool(connection.execute("PRAGMA quick_check").fetchone() == ("ok",))
+        except sqlite3.DatabaseError:
+            return False
+
+
+def on_server(url: str, work: Callable[[Client], Any], **login: Any) -> Any:
     """Run ``work`` with a client of the server."""
 
     async def run() -> Any:
-        client = await nats.connect(url)
+        client = await nats.connect(url, **login)
         try:
             return await work(client)
         finally:
@@ -212,6 +245,23 @@ def subjects(url: str, name: str = "backups", kind: str = "M") -> dict[str, int]
 
     found: dict[str, int] = on_server(url, ask)
     return found
+
+
+def objects(url: str, name: str = "backups", level: int | None = None) -> list[dict[str, Any]]:
+    """The metadata of what the bucket holds, of one level if asked, in order of the names; no tombstones."""
+    prefix = "" if level is None else f"ltx/{level}/"
+    wanted = subjects(url, name)
+
+    async def ask(client: Client) -> list[dict[str, Any]]:
+        stream, found = client.jetstream(), []
+        for subject in wanted:
+            with contextlib.suppress(nats.js.errors.NotFoundError):  # gone since
+                message = await stream.get_last_msg(f"OBJ_{name}", subject)
+                found.append(json.loads(message.data or b"{}"))
+        return found
+
+    kept = [one for one in on_server(url, ask) if one["name"].startswith(prefix) and not one.get("deleted")]
+    return sorted(kept, key=lambda one: str(one["name"]))
 
 
 def stored_bytes(url: str, name: str = "backups") -> int:
@@ -243,26 +293,3 @@ def stop(process: Process, patience: float = PATIENCE) -> int | None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(patience)
     return None
-
-
-@contextlib.contextmanager
-def slow_link(port: int, rate: float) -> Iterator[str]:
-    """The URL of a link to a server of 127.0.0.1 that carries ``rate`` bytes a second."""
-    urls: queue.Queue[str] = queue.Queue()
-    loops: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
-
-    async def serve() -> None:
-        over = asyncio.Event()
-        loops.put((asyncio.get_running_loop(), over))
-        async with tcp_proxy(port, rate=rate) as proxy:
-            urls.put(proxy.url)
-            await over.wait()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    try:
-        yield urls.get(timeout=PATIENCE)
-    finally:
-        loop, over = loops.get(timeout=PATIENCE)
-        loop.call_soon_threadsafe(over.set)
-        thread.join(PATIENCE)

@@ -11,6 +11,23 @@ from tests.conditions.scene import Condition, Seen
 from tests.support.natsserver import binary
 from tests.support.running import BIN
 
+BELOW = """\
+## Weaknesses without a row of their own
+
+Shown by another row:
+
+- Reads that end after 5 s (Litestream): 8, 802. Restores that ignore `-parallelism`: 802.
+- A list of all objects for each question: 11. Lists of an idle program: 13.
+- A page index held in memory: 821. Positions that are numbers only, whatever the files hold: 811, 824.
+- `nkey:` and URL forms: 1, 4, 5, 6.
+
+Without one:
+
+- `tls: true` ignored, and a crash on a missing bucket: Litestream before 0.5.16, not seen with the version above.
+- A follower that cannot go on after a restart (`restore -f`): litefleet has no follow mode.
+- A JetStream domain: neither has an option for it.
+""".splitlines()
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -67,7 +84,7 @@ def render(rows: list[Row]) -> str:
         theirs = f"{'holds' if row.theirs.good else 'fails'}: {_cell(row.theirs.text)}"
         command = f"`python -m tests.conditions --only {number}`"
         lines.append(f"| {number} | {row.condition.title} | {theirs} | {ours} | {command} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *BELOW]) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.conditions.link import link
 from tests.conditions.scene import (
     Condition,
     Scene,
@@ -9,7 +10,6 @@ from tests.conditions.scene import (
     bucket,
     comes_true,
     equal,
-    slow_link,
     stored_bytes,
     subjects,
 )
@@ -26,8 +26,8 @@ def slow_restore(scene: Scene) -> Seen:
         done = scene.once(scene.simple(database, server.url))
         if done.code != 0:
             return Seen(False, f"backup: {scene.said(done.output)}")
-        with slow_link(server.port, 4e6) as url:
-            back = scene.restore(url)
+        with link(server.port, rate=4e6) as way:
+            back = scene.restore(way.url)
         if back.code != 0:
             return Seen(False, f"fails after {back.seconds:.0f} s ({back.complaint}): {scene.said(back.output)}")
         return Seen(equal(database, scene.restored), f"restored in {back.seconds:.0f} s")
@@ -60,7 +60,7 @@ def orphan_chunks(scene: Scene) -> Seen:
     with nats_server() as server:
         bucket(server.url)
         database = scene.database(megabytes=40)
-        with slow_link(server.port, 5e6) as url, scene.daemon(scene.simple(database, url)) as first:
+        with link(server.port, rate=5e6) as way, scene.daemon(scene.simple(database, way.url)) as first:
             arrived = comes_true(lambda: stored_bytes(server.url) > 10e6)
             first.kill()
         if not arrived:
