@@ -15,9 +15,10 @@ from litefleet.doctor.permissions import GRANT, check_permissions
 from litefleet.doctor.probe import check_objects, check_round_trip
 from litefleet.doctor.stream import check_account, check_clock, check_durability, check_room, check_settings
 from litefleet.doctor.together import together
-from litefleet.errors import NatsError, PermissionDenied
+from litefleet.errors import NatsError, PermissionDenied, RequestFailed
+from litefleet.nats.causes import NobodyAnswers
 from litefleet.nats.connection import Connection
-from litefleet.nats.jetstream import Names, api_request, parse
+from litefleet.nats.jetstream import JetStreamRefused, Names, api_request, parse
 from litefleet.nats.metadata import parse_time
 from litefleet.nats.objects import ObjectStore
 
@@ -60,8 +61,11 @@ async def _server(connection: Connection, names: Names, *, read_only: bool) -> l
             return []  # each bucket says it
         detail = f"its limits are not known: the user may not publish to `{ACCOUNT}`"
         findings.append(Finding("note", "room", what, detail, "allow it to have the account's room checked too"))
-    except NatsError as error:
+    except (JetStreamRefused, NobodyAnswers) as error:
         findings.append(Finding("problem", "server", what, error.message, error.hint))
+    except RequestFailed as error:
+        # Without a leader of the metadata nobody answers; backups go on.
+        findings.append(Finding("warning", "room", what, error.message, error.hint))
     # The server answers in order: had it refused the subscription, that would have come before the reply.
     if not read_only and not connection.watching(ADVISORIES):
         detail = f"the user may not subscribe to `{ADVISORIES}`: a lost bucket is noticed by looking only, not at once"

@@ -25,7 +25,7 @@ from litefleet.wal import INDEX_SIZE
 from tests.integration.commands.doctor import Report, configuration, database
 from tests.support import agent
 from tests.support.buckets import bucket_store
-from tests.support.natsserver import NatsServer, nats_server
+from tests.support.natsserver import NatsServer, nats_cluster, nats_server
 from tests.support.running import Agent, make_bucket, settle
 from tests.support.running import Writer as Application
 from tests.support.sqlitewriter import Writer
@@ -225,6 +225,29 @@ def test_one_server_of_several_that_is_down_is_a_warning(server: NatsServer, sou
     (warning,) = report.of("warning", "server")
     assert warning["what"] == "server nats://127.0.0.1:1"
     assert len(report.of("ok", "server")) == 1
+
+
+@pytest.mark.timeout(240)
+def test_a_replica_that_is_down_is_named(tmp_path: Path) -> None:
+    with nats_cluster(store_dir=tmp_path / "nats") as cluster:
+        make_bucket(cluster.urls[0], "three", replicas=3)
+        cluster.wait_direct_access("OBJ_three")
+        replica = {"url": ",".join(cluster.urls), "bucket": "three"}
+        config = configuration(tmp_path, {database(tmp_path / "a.db"): replica})
+        leader = cluster.leader("OBJ_three")
+        down = next(server for server in cluster.servers if server is not leader)
+        for _ in range(10):  # the leader may have it that another has not caught up yet
+            report = Report(config, code=0)
+            if report.of("ok", "durability"):
+                break
+        assert report.details("ok", "durability") == ["3 replicas, all of them current"]
+        assert report.of("warning") == []
+        down.kill()
+        report = Report(config, code=0)
+        assert [found["what"] for found in report.of("warning", "server")] == [f"server {down.url}"]
+        behind = f"3 replicas, but test-{down.port} is offline or behind"
+        assert report.details("warning", "durability") == [behind]
+        assert report.one("round trip")["status"] == "ok"
 
 
 def test_what_answers_may_be_no_nats_server(server: NatsServer, sound: Path) -> None:
