@@ -36,7 +36,7 @@ class Row:
     txid: str | None = None
     time: str | None = None
     lag: float | None = None
-    #: Transactions that were read, but are not acknowledged yet.
+    #: Transactions that were read, but are not acknowledged yet; None if none was read and something waits.
     pending: int | None = None
     pending_bytes: int | None = None
     wal_bytes: int | None = None
@@ -64,7 +64,7 @@ def by_agent(figures: Mapping[str, Any]) -> Row:
         txid=figures["acknowledged_txid"],
         time=figures["acknowledged_at"],
         lag=0.0 if done else figures["lag"],
-        pending=0 if done else max(0, captured - acknowledged),
+        pending=0 if done else max(0, captured - acknowledged) or None,
         pending_bytes=0 if done else None,
         wal_bytes=figures["wal_bytes"],
         spool_bytes=figures["spool_bytes"],

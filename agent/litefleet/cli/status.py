@@ -117,6 +117,8 @@ def _size(count: int | None) -> str:
 
 
 def _pending(row: Row) -> str:
-    if row.pending is not None:
-        return f"{row.pending} tx" if row.status == "behind" else str(row.pending)
-    return _size(row.pending_bytes)
+    if row.source == "bucket":
+        return _size(row.pending_bytes)
+    if row.pending is None:
+        return "yes"
+    return f"{row.pending} tx" if row.pending else "-"

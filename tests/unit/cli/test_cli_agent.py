@@ -37,6 +37,11 @@ class Agent:
 
     def __call__(self, fleet: Fleet, *arguments: str, code: int = 0) -> str:
         """What the command prints: on standard error if it fails."""
+        out, err = self.both(fleet, *arguments, code=code)
+        return err if code else out
+
+    def both(self, fleet: Fleet, *arguments: str, code: int) -> tuple[str, str]:
+        """Standard output and standard error."""
 
         async def run() -> int:
             async with listening(Socket(self.socket), fleet):
@@ -45,7 +50,7 @@ class Agent:
         assert asyncio.run(run()) == code, self._capsys.readouterr().err
         captured = self._capsys.readouterr()
         assert SECRET not in captured.out + captured.err
-        return captured.err if code else captured.out
+        return captured.out, captured.err
 
 
 @pytest.fixture
@@ -214,7 +219,7 @@ class TestStatus:
         )
         assert agent(fleet, "status").splitlines() == [
             "database      status  txid              newest                    lag   pending  WAL      spool  problem",
-            "/data/app.db  ok      0000000000000005  2017-07-14T02:40:00.000Z  0.0s  0        4.0 KiB  0 B",
+            "/data/app.db  ok      0000000000000005  2017-07-14T02:40:00.000Z  0.0s  -        4.0 KiB  0 B",
         ]
 
     def test_what_is_asked_for_is_sent_first(self, agent: Agent) -> None:
@@ -266,6 +271,12 @@ class TestStatus:
         assert (row["status"], row["pending"], row["pending_bytes"]) == ("behind", 2, None)
         assert isinstance(row["lag"], float)
         assert row["lag"] > 1000
+
+    def test_what_waits_is_shown_even_if_nobody_knows_how_much(self, agent: Agent) -> None:
+        read = figures(captured_txid=6, acknowledged_txid=4, pending_since=1.0, state="outage")
+        unread = figures(Path("/data/b.db"), captured_txid=4, acknowledged_txid=4, pending_since=1.0, state="outage")
+        out, _ = agent.both(Fleet([read, unread]), "status", code=1)
+        assert [line.split()[5:7] for line in out.splitlines()[1:]] == [["2", "tx"], ["yes", "0"]]
 
     def test_one_database(self, agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
         fleet = Fleet([figures(), figures(Path("/data/b.db"))])
