@@ -33,6 +33,8 @@ _DONE = {
     "snapshots": "Snapshots uploaded.",
     "full_copies": "Full copies taken because the WAL could not tell what had changed.",
     "compactions": "Files joined from files of the level below.",
+    "removed_objects": "LTX files removed because nothing needs them any more.",
+    "swept_uploads": "Uploads removed that a crash had left unfinished.",
 }
 _STATES: tuple[State, ...] = get_args(State)
 

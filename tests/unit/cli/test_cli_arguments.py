@@ -9,7 +9,10 @@ import pytest
 
 from litefleet.cli.main import _parser, main
 
-COMMANDS = ["replicate", "restore", "ltx", "status", "databases", "check-config", "clean", "history", "version"]
+COMMANDS = [
+    "replicate", "restore", "ltx", "status", "sync", "add", "remove", "reload", "databases", "check-config", "clean",
+    "history", "version",
+]  # fmt: skip
 URL = "nats://127.0.0.1:4222/bucket"
 
 
@@ -49,6 +52,11 @@ def parse(*arguments: str) -> argparse.Namespace:
         (["ltx"], "DB_PATH|URL"),
         (["ltx", "nats://h/a/../b"], "path"),
         (["status", "a", "b"], "b"),
+        (["sync", "a", "b"], "b"),
+        (["sync", "--timeout", "1d"], "'1d'"),
+        (["add", "/data/app.db"], "--replica"),
+        (["remove"], "DB_PATH"),
+        (["reload", "x"], "x"),
         (["replicate", "--log-level", "loud"], "loud"),
         (["replicate", "/data/app.db"], "/data/app.db"),
         (["databases", "x"], "x"),
@@ -131,6 +139,11 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ["status", "--config", "l.yml", "--json"],
         ["ltx", "--level", "all", "--json", URL],
         ["ltx", "--config", "l.yml", "/data/app.db"],
+        ["status", "--remote", "--socket", "l.sock"],
+        ["sync", "--wait", "--timeout", "5s", "/data/app.db"],
+        ["add", "--replica", URL, "/data/app.db"],
+        ["remove", "--timeout", "5", "--socket", "l.sock", "/data/app.db"],
+        ["reload", "--json"],
         ["history", "--config", "l.yml", "--limit", "0", "--json", "/data/app.db"],
         ["clean", "--config", "l.yml", "--older-than", "90m", "--dry-run", "--json", URL],
     ],
