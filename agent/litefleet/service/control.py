@@ -32,6 +32,7 @@ from litefleet.service.addition import database_of
 from litefleet.service.describe import describe, moment_text, txid_text
 from litefleet.service.interface import FleetLike
 from litefleet.service.listener import listener, peer
+from litefleet.service.pace import paced
 from litefleet.service.web import Handler, Request, Response, Routes, answering
 from litefleet.sqlite.files import companion
 
@@ -80,8 +81,9 @@ class _Control:
         async def work() -> Response:
             synced = await self._bring_up_to_date(seconds) if seconds else {}
             now = time.time()
-            found = [describe(one, now) for one in self._fleet.figures()]
-            return Response.of({"databases": [{**one, "synced": synced.get(one["path"])} for one in found]})
+            found = [describe(one, now) async for one in paced(self._fleet.figures())]
+            rows = [{**one, "synced": synced.get(one["path"])} for one in found]
+            return await asyncio.to_thread(Response.of, {"databases": rows})
 
         return await request.while_wanted(work())
 

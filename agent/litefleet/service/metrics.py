@@ -27,6 +27,7 @@ from litefleet.errors import ConfigError
 from litefleet.replicate.figures import Figures
 from litefleet.service.families import families
 from litefleet.service.interface import FleetLike, path_text
+from litefleet.service.pace import paced
 from litefleet.service.web import Request, Response, Routes, answering
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -70,7 +71,7 @@ async def serving(addr: str, fleet: FleetLike, metrics: Metrics) -> AsyncIterato
     async def scrape(request: Request) -> Response:
         async with rendering:
             # Thousands of databases are seconds of work for a thread; the figures go on changing meanwhile.
-            figures = tuple(map(_copy, fleet.figures()))
+            figures = [_copy(one) async for one in paced(fleet.figures())]
             render = partial(metrics.text, figures, started=fleet.started, now=time.time())
             zipped = "gzip" in request.fields.get("accept-encoding", "")
             body = await asyncio.to_thread(lambda: gzip.compress(render(), 1) if zipped else render())
