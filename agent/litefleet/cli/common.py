@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from litefleet.config import default_path, load, replica_from_url
+from litefleet.bucket.members import holds
+from litefleet.config import default_path, expand, load, replica_from_url
 from litefleet.config.settings import Database, Replica, Settings
 from litefleet.config.values import parse_duration
 from litefleet.errors import UsageError
@@ -59,13 +60,17 @@ def find_target(options: argparse.Namespace, target: str) -> tuple[Replica, Path
 
 
 def find_database(settings: Settings, target: str) -> Database:
-    """A database of the configuration by its path; raises UsageError."""
+    """A database of the configuration by its path, also below a directory of it; raises UsageError."""
     path = Path(target).expanduser().absolute()
     for database in settings.databases:
         if database.path == path:
             return database
-    known = ", ".join(str(database.path) for database in settings.databases)
-    raise UsageError(f"Database not in the configuration: {path}", hint=f"it has {known}")
+    for directory in settings.directories:
+        if holds(directory, path):
+            return expand(directory, path)
+    known = [str(database.path) for database in settings.databases]
+    known += [f"{directory.directory}/{directory.pattern}" for directory in settings.directories]
+    raise UsageError(f"Database not in the configuration: {path}", hint=f"it has {', '.join(known)}")
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
-"""Bring a database back from its bucket.
+"""Bring a database back from its bucket, or with --all every database of the configuration.
 
-The database appears in its place whole, or not at all; an existing file is never touched without --force.
+A database appears in its place whole, or not at all; an existing file is never touched without --force. Stop the
+application and the agent before you replace what they use.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from litefleet.bucket import Catalogue
 from litefleet.bucket.names import parse_timestamp
+from litefleet.cli import restore_all
 from litefleet.cli.common import (
     add_config,
     add_json,
@@ -33,10 +35,13 @@ from litefleet.restore.output import check_free
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``litefleet restore``, named as Litestream names them."""
-    parser.add_argument("target", metavar="DB_PATH|URL", help="a database of the configuration, or nats://host/BUCKET")
+    parser.add_argument(
+        "target", nargs="?", metavar="DB_PATH|URL", help="a database of the configuration, or nats://host/BUCKET"
+    )
+    option(parser, "all", action="store_true", help="every database of the configuration, instead of one")
     add_config(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write to OUT instead of the database's path")
-    option(parser, "txid", type=_txid, metavar="HEX", help="exactly this transaction, as `litefleet ltx` prints it")
+    option(parser, "txid", type=_txid, metavar="HEX", help="exactly this point, as `litefleet history` prints it")
     option(
         parser, "timestamp", type=_timestamp, metavar="TIME", help="the newest state at this time (RFC 3339) or before"
     )
@@ -50,17 +55,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="let SQLite check the result before it is put in place",
     )
     option(parser, "dry-run", action="store_true", help="show what would be fetched, and stop")
+    option(
+        parser, "output-dir", type=Path, metavar="DIR",
+        help="with --all: write below DIR, each database under its whole path, instead of in place",
+    )  # fmt: skip
+    option(parser, "jobs", type=_jobs, metavar="N", help=f"with --all: so many at a time (default: {restore_all.JOBS})")
     add_json(parser)
 
 
 async def run(options: argparse.Namespace) -> int:
     """Raises RestoreError and its kin; exit code 0 means the database is there."""
+    _require_sensible(options)
+    if options.all:
+        return await restore_all.run(options)
     replica, path = find_target(options, options.target)
     output = options.output or path
     if output is None:
         raise UsageError("A URL has no path to restore to", hint="name the file: `-o OUT`")
-    if options.txid is not None and options.timestamp is not None:
-        raise UsageError("--txid and --timestamp name two points in time", hint="give one of them")
     output = output.absolute()
     if options.if_db_not_exists and output.exists():
         return _nothing_to_do(options, f"{output} exists; nothing was restored")
@@ -88,10 +99,34 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _require_sensible(options: argparse.Namespace) -> None:
+    if options.txid is not None and options.timestamp is not None:
+        raise UsageError("--txid and --timestamp name two points in time", hint="give one of them")
+    if not options.all:
+        if options.target is None:
+            raise UsageError("DB_PATH|URL is missing", hint="name a database, or `--all` for every one")
+        for name in ("output_dir", "jobs"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} belongs to --all", hint="one database is written to `-o`")
+        return
+    if options.target is not None:
+        raise UsageError(f"--all and {options.target} do not go together", hint="leave one of them out")
+    if options.output is not None:
+        raise UsageError("-o is one file, and --all are many", hint="write below a directory: `--output-dir DIR`")
+    if options.txid is not None:
+        raise UsageError("Each database counts its own TXIDs", hint="with --all use `--timestamp`")
+
+
+def _jobs(text: str) -> int:
+    if not re.fullmatch("[1-9][0-9]?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 99")
+    return int(text)
+
+
 def _txid(text: str) -> int:
     value = int(text, 16) if re.fullmatch("[0-9A-Fa-f]{1,16}", text) else 0
     if not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is no TXID; `litefleet ltx` prints them, like 00000000000000a5")
+        raise argparse.ArgumentTypeError(f"{text!r} is no TXID; `litefleet history` prints them, like 00000000000000a5")
     return value
 
 
