@@ -20,6 +20,7 @@ from litefleet.cli import (
     remove,
     replicate,
     restore,
+    retention,
     status,
     sync,
     version,
@@ -27,8 +28,8 @@ from litefleet.cli import (
 from litefleet.errors import LitefleetError, UsageError
 
 _COMMANDS = (
-    replicate, restore, history, ltx, status, sync, add, remove, reload, databases, check_config, clean, doctor,
-    version,
+    replicate, restore, history, ltx, status, sync, add, remove, reload, databases, check_config, retention, clean,
+    doctor, version,
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from litefleet.cli.common import (
     size_text,
     time_text,
 )
+from litefleet.cli.configured import JOBS
 from litefleet.cli.progress import Progress
 from litefleet.errors import NoBackup, UsageError
 from litefleet.restore import Plan, Restored, plan, restore
@@ -59,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser, "output-dir", type=Path, metavar="DIR",
         help="with --all: write below DIR, each database under its whole path, instead of in place",
     )  # fmt: skip
-    option(parser, "jobs", type=_jobs, metavar="N", help=f"with --all: so many at a time (default: {restore_all.JOBS})")
+    option(parser, "jobs", type=_jobs, metavar="N", help=f"with --all: so many at a time (default: {JOBS})")
     add_json(parser)
 
 

@@ -13,20 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from litefleet.bucket import Catalogue
-from litefleet.bucket.members import catalogues, members, require_mappable
 from litefleet.cli.common import load_config, print_json, print_table, size_text, time_text
+from litefleet.cli.configured import JOBS, Buckets, look_at_all
 from litefleet.cli.progress import Progress
-from litefleet.config.settings import Database, Directory, Replica, Server, Settings
+from litefleet.config.settings import Database, Directory
 from litefleet.errors import LitefleetError, NoBackup, RestoreError
-from litefleet.nats.connection import Connection
-from litefleet.nats.objects import ObjectStore
 from litefleet.restore import Plan, plan, restore
 from litefleet.restore.output import check_free
 from litefleet.restore.parents import make_parents
-
-#: Databases restored at the same time unless told otherwise.
-JOBS = 4
 
 
 @dataclass(slots=True)
@@ -61,14 +55,22 @@ async def run(options: argparse.Namespace) -> int:
     """Raises RestoreError if any database is not there in the end; all the others are."""
     settings = load_config(options)
     async with AsyncExitStack() as stack:
-        buckets = _Buckets(stack)
-        jobs, rows = await _jobs(options, settings, buckets)
+        buckets = Buckets(stack)
+        configured = await look_at_all(settings, buckets)
+        jobs = [
+            _job(options, database, None if directory is None else directory.directory)
+            for database, directory in configured.databases
+        ]
         await _each(options, jobs, lambda job: _plan(options, job, buckets))
         planned = [job for job in jobs if job.plan is not None]
         if not options.dry_run:
             with Progress(f"restoring {len(planned)} databases", enabled=sys.stderr.isatty()) as progress:
                 await _each(options, planned, lambda job: _restore(options, job, buckets, planned, progress))
-    rows = [job.row for job in jobs] + rows
+    rows = [job.row for job in jobs] + [
+        _row_of(directory, error)
+        for directory, error in configured.untold
+        if not (options.if_replica_exists and isinstance(error, NoBackup))
+    ]
     _show(options, rows)
     failed = sum(row.result == "failed" for row in rows)
     if failed:
@@ -78,79 +80,6 @@ async def run(options: argparse.Namespace) -> int:
             hint="the table says why; what it calls restored is in its place",
         )  # fmt: skip
     return 0
-
-
-class _Buckets:
-    """Connections and listings, each made once; what went wrong with one is raised for each of its databases."""
-
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self._stack = stack
-        self._connections: dict[Server, Connection | LitefleetError] = {}
-        self._catalogues: dict[tuple[Server, str], dict[str, Catalogue] | LitefleetError] = {}
-
-    async def look(self, replicas: Sequence[Replica]) -> None:
-        """Connect to the servers of the replicas, and list their buckets."""
-        for server in dict.fromkeys(replica.server for replica in replicas):
-            try:
-                self._connections[server] = await self._stack.enter_async_context(Connection.open(server))
-            except LitefleetError as error:
-                self._connections[server] = error
-        room = asyncio.Semaphore(JOBS)
-        async with asyncio.TaskGroup() as tasks:
-            for server, bucket in dict.fromkeys((replica.server, replica.bucket) for replica in replicas):
-                tasks.create_task(self._list(server, bucket, room))
-
-    async def _list(self, server: Server, bucket: str, room: asyncio.Semaphore) -> None:
-        try:
-            async with room:
-                store = self.store(Replica(server, bucket))
-                await store.check()
-                self._catalogues[server, bucket] = catalogues((await store.list_bucket()).objects)
-        except LitefleetError as error:
-            self._catalogues[server, bucket] = error
-
-    def store(self, replica: Replica) -> ObjectStore:
-        """Raises why there is no connection to it."""
-        connection = self._connections[replica.server]
-        if isinstance(connection, LitefleetError):
-            raise connection
-        return ObjectStore(connection, replica.bucket, replica.path)
-
-    def catalogues(self, replica: Replica) -> dict[str, Catalogue]:
-        """The files below each path of the replica's bucket; raises why they are not known."""
-        found = self._catalogues[replica.server, replica.bucket]
-        if isinstance(found, LitefleetError):
-            raise found
-        return found
-
-
-async def _jobs(options: argparse.Namespace, settings: Settings, buckets: _Buckets) -> tuple[list[_Job], list[Row]]:
-    """One job for each database, and a row for each directory whose databases nobody can tell."""
-    rows: list[Row] = []
-    mappable: list[Directory] = []
-    for directory in settings.directories:
-        try:
-            require_mappable(directory)
-            mappable.append(directory)
-        except LitefleetError as error:
-            rows.append(_row_of(directory, error))
-    await buckets.look([entry.replica for entry in (*settings.databases, *(d.template for d in mappable))])
-    jobs = [_job(options, database, None) for database in settings.databases]
-    known = {job.database.path for job in jobs}
-    for directory in mappable:
-        try:
-            found = members(directory, buckets.catalogues(directory.template.replica))
-            if not found and not options.if_replica_exists:
-                raise NoBackup(
-                    f"{directory.template.replica.url}: The bucket holds no backup of such databases",
-                    hint="was `litefleet replicate` ever run with this directory?",
-                )
-        except LitefleetError as error:
-            rows.append(_row_of(directory, error))
-            continue
-        jobs += [_job(options, database, directory.directory) for database in found if database.path not in known]
-        known.update(database.path for database in found)
-    return jobs, rows
 
 
 def _row_of(directory: Directory, error: LitefleetError) -> Row:
@@ -182,7 +111,7 @@ async def _each(options: argparse.Namespace, jobs: Sequence[_Job], work: Callabl
             tasks.create_task(one(job))
 
 
-async def _plan(options: argparse.Namespace, job: _Job, buckets: _Buckets) -> None:
+async def _plan(options: argparse.Namespace, job: _Job, buckets: Buckets) -> None:
     row = job.row
     if options.if_db_not_exists and await asyncio.to_thread(job.output.exists):
         row.result, row.detail = "skipped", "exists"
@@ -190,7 +119,7 @@ async def _plan(options: argparse.Namespace, job: _Job, buckets: _Buckets) -> No
     if not options.dry_run:
         await asyncio.to_thread(check_free, job.output, force=options.force)
     replica = job.database.replica
-    catalogue = buckets.catalogues(replica).get(replica.path, Catalogue(()))
+    catalogue = buckets.catalogue(replica)
     if not catalogue.files and options.if_replica_exists:
         row.result, row.detail = "skipped", "no backup"
         return
@@ -207,7 +136,7 @@ async def _plan(options: argparse.Namespace, job: _Job, buckets: _Buckets) -> No
 
 
 async def _restore(
-    options: argparse.Namespace, job: _Job, buckets: _Buckets, planned: Sequence[_Job], progress: Progress
+    options: argparse.Namespace, job: _Job, buckets: Buckets, planned: Sequence[_Job], progress: Progress
 ) -> None:
     assert job.plan is not None
     began = time.monotonic()

@@ -44,7 +44,7 @@ def removable(catalogue: Catalogue, policy: Policy, now: datetime) -> tuple[Remo
         if floor is not None and file.max_txid <= floor.max_txid:
             gone.append(Removal(file, f"before the recovery window, which starts at TXID {floor.max_txid:016x}"))
         elif (cover := covering.of(file)) is not None and _is_spent(cover, policy, now):
-            gone.append(Removal(file, f"level {cover.level} holds the same since more than {policy.l0_retention:g} s"))
+            gone.append(Removal(file, f"level {cover.level} has held the same for more than {policy.l0_retention:g} s"))
     _check(catalogue, tuple(removal.file for removal in gone))
     return tuple(gone)
 

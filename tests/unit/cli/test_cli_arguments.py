@@ -68,6 +68,8 @@ def parse(*arguments: str) -> argparse.Namespace:
         (["restore", "--all", "--jobs", "0"], "'0'"),
         (["restore", "--jobs", "2", URL], "--jobs"),
         (["restore", "--output-dir", "d", URL], "--output-dir"),
+        (["retention", URL], "--dry-run"),
+        (["retention", "--dry-run", "--window", "7", URL], "needs a unit"),
         (["clean"], "DB_PATH|URL"),
         (["history"], "DB_PATH|URL"),
         (["history", URL, "--limit", "-1"], "--limit"),
@@ -152,6 +154,7 @@ def test_the_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         ["remove", "--timeout", "5", "--socket", "l.sock", "/data/app.db"],
         ["reload", "--json"],
         ["history", "--config", "l.yml", "--limit", "0", "--json", "/data/app.db"],
+        ["retention", "--config", "l.yml", "--dry-run", "--window", "7h", "--l0-retention", "0", "--json", URL],
         ["clean", "--config", "l.yml", "--older-than", "90m", "--dry-run", "--json", URL],
     ],
 )
