@@ -44,6 +44,8 @@ def write_config(path: Path, url: str, databases: dict[Path, str], **extra: Any)
     """A configuration file with a bucket for each database."""
     content = {
         "logging": {"level": "debug"},
+        "socket": {"path": str(path.with_suffix(".sock"))},
+        "spool": {"path": str(path.with_suffix(".spool"))},
         "dbs": [
             {"path": str(database), "replica": {"type": "nats", "url": url, "bucket": bucket}}
             for database, bucket in databases.items()

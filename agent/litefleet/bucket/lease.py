@@ -87,7 +87,7 @@ def parse(info: ObjectInfo | None) -> Lease | None:
         return None
     try:
         content = json.loads(info.headers.get(_HEADER, ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         content = {}
@@ -98,7 +98,7 @@ def parse(info: ObjectInfo | None) -> Lease | None:
     return Lease(
         **{"path": "", "host": "", **texts},
         mode=int(mode, 8) if isinstance(mode, str) and _MODE.fullmatch(mode) else None,
-        since=float(since) if isinstance(since, int | float) else 0.0,
+        since=float(since) if isinstance(since, int | float) and 0 <= since < 1 << 53 else 0.0,
         sequence=info.sequence,
     )
 

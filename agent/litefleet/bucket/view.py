@@ -10,6 +10,8 @@ from litefleet.nats.objects import Listing, ObjectInfo, ObjectStore, below
 
 #: Seconds for which a whole look is good enough to add only what came since; nobody purges objects of others.
 _FRESH = 60.0
+#: Seconds between two searches for the rest of cut-off uploads.
+_SWEEP_PAUSE = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,15 @@ class View:
         self._objects: dict[str, ObjectInfo] = {}
         self._last = 0
         self._broken: dict[str, ObjectInfo] = {}
+        self._swept = -_SWEEP_PAUSE
+
+    def sweep_due(self) -> bool:
+        """Whether it is time to look for what cut-off uploads left; who is told so does it."""
+        now = time.monotonic()
+        if now - self._swept < _SWEEP_PAUSE:
+            return False
+        self._swept = now
+        return True
 
     async def look(self, path: str, *, whole: bool = False) -> Contents:
         """What is below ``path`` now; with ``whole`` nothing is taken from an earlier look.

@@ -14,6 +14,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Options of ``litefleet replicate``."""
     add_config(parser)
     option(parser, "once", action="store_true", help="bring the buckets up to date, then end")
+    option(
+        parser, "takeover", action="store_true", help="take buckets that belong to another database, or another host"
+    )
     option(parser, "log-level", choices=["debug", "info", "warn", "error"], help="instead of the configuration's")
 
 
@@ -21,5 +24,8 @@ async def run(options: argparse.Namespace) -> int:
     """Exit code 0 only if every committed transaction was acknowledged."""
     settings = load_config(options)
     configure_logs(replace(settings.logging, level=options.log_level) if options.log_level else settings.logging)
-    await (replicate_once(settings) if options.once else replicate_forever(settings))
+    if options.once:
+        await replicate_once(settings, takeover=options.takeover)
+    else:
+        await replicate_forever(settings, lambda: load_config(options), takeover=options.takeover)
     return 0

@@ -139,6 +139,11 @@ class Connection:
         return self._connected.client_id or 0
 
     @property
+    def server_name(self) -> str:
+        """The name that the server gives itself."""
+        return str(self._connected.server_info.get("server_name", ""))
+
+    @property
     def _connected(self) -> WireClient:
         if self._client is None:
             raise self._end()

@@ -204,6 +204,12 @@ class ObjectStore:
         stored, _ = await self._fetch(self.names.metadata(info.name), start=info.sequence, messages=1)
         return bool(stored) and stored[0].sequence == info.sequence
 
+    async def exists(self, name: str) -> bool:
+        """Whether the leader has metadata under that name, be it a tombstone."""
+        body = {"subjects_filter": self.metadata_subject(name)}
+        answer = await api_request(self._connection, self.names, "INFO", body)
+        return bool(_dict(answer.get("state")).get("subjects"))
+
     async def _newest(self, name: str) -> ObjectInfo | None:
         """The metadata under that name, be it a tombstone."""
         stored, _ = await self._fetch(self.metadata_subject(name), start=1, messages=1)
@@ -277,14 +283,15 @@ class ObjectStore:
     async def sweep(self, *, older_than: float = 3600.0) -> int:
         """Remove the chunks that puts left which were cut off; returns the number of those puts.
 
-        Chunks younger than ``older_than`` seconds may belong to a put of somebody else and stay. Nothing is removed
-        from a bucket with metadata that cannot be read.
+        Chunks younger than ``older_than`` seconds may belong to a put of somebody else and stay, unless they are older
+        than the fence of a bucket that is all ours. Nothing is removed from a bucket with metadata that cannot be read.
         """
+        before = self.fence.sequence if self.fence is not None and not self.path else 0
         listing = await self.list_bucket()
         if listing.unreadable:
             return 0
         used = {info.nuid for info in listing.objects} | self._writing
-        nuids = await abandoned(self._connection, self.names, used, older_than=older_than)
+        nuids = await abandoned(self._connection, self.names, used, older_than=older_than, before=before)
         # An object may have been completed since its chunks were found.
         used = {info.nuid for info in (await self.list_bucket(after=listing.last_sequence)).objects} | self._writing
         unwanted = [nuid for nuid in nuids if nuid not in used]

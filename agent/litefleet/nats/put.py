@@ -55,6 +55,10 @@ class Fence:
         }
 
 
+class NobodyStores(RequestFailed):
+    """A message that no stream has taken."""
+
+
 class Put:
     """One object on its way; use once."""
 
@@ -189,7 +193,7 @@ class Put:
         if reply.status == 503 and not reply.data:
             # Nothing listens to the subject: STREAM.INFO tells whether it is the bucket that is missing.
             await api_request(self._connection, self._names, "INFO")
-            raise RequestFailed(
+            raise NobodyStores(
                 f"Nothing on {self._connection.connected_url} stores into bucket `{self._names.bucket}`",
                 hint="its stream has no leader, or other subjects than those of an object store",
             )
@@ -245,7 +249,7 @@ class Put:
         chunks, self._chunks_alone = self._chunks_alone, False
         try:
             return await self._acknowledged(exchange)
-        except (BucketFull, BucketUnusable, JetStreamRefused, ObjectExists, PermissionDenied):
+        except (BucketFull, BucketUnusable, JetStreamRefused, NobodyStores, ObjectExists, PermissionDenied):
             self._chunks_alone = chunks
             raise
 

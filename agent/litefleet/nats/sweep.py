@@ -16,15 +16,20 @@ async def chunk_counts(connection: Connection, names: Names) -> dict[str, int]:
     return {subject.rpartition(".")[2]: count for subject, count in subjects.counts.items()}
 
 
-async def abandoned(connection: Connection, names: Names, used: Collection[str], *, older_than: float) -> list[str]:
+async def abandoned(
+    connection: Connection, names: Names, used: Collection[str], *, older_than: float, before: int = 0
+) -> list[str]:
     """Nuids with chunks that no object refers to and that are not ``used``, unchanged for ``older_than`` seconds.
 
-    None where metadata cannot be read: nobody knows what they refer to.
+    Or since stream sequence ``before``, from which on nobody else can complete an object. None where metadata cannot be
+    read: nobody knows what they refer to.
     """
     found = await inventory(connection, names)
     if found.unreadable:
         return []
     stored = await last_stored(connection, names, unused(found, used), found.until)
     return [
-        nuid for nuid, chunk in stored.items() if (found.now - parse_time(chunk.time)).total_seconds() >= older_than
+        nuid
+        for nuid, chunk in stored.items()
+        if chunk.sequence < before or (found.now - parse_time(chunk.time)).total_seconds() >= older_than
     ]

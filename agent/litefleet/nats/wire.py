@@ -5,6 +5,7 @@ Everything that depends on how nats-py works inside is in this file:
 - no byte of CONNECT, hence no credential, leaves on an unencrypted link when TLS was asked for;
 - servers that shake hands before they greet (``handshake_first``), or that leave TLS to the client, are recognised;
 - the first connection makes one attempt at one server, so that its failure can be reported at once;
+- what is closed in the middle of an attempt to reconnect makes no further one;
 - each outage has as many attempts as it should, and each attempt reads the TLS files again;
 - a link that is given up is cut, not flushed: its peer may never read again;
 - the end of a TLS link is not announced as a warning by asyncio;
@@ -238,6 +239,7 @@ class WireClient(Client):
         self._moved = moved
         self._first = True
         self._renew_tls: Callable[[], ssl.SSLContext] | None = None
+        self._over = False
         #: What ended the last link, or the last attempt at one.
         self.cause: BaseException | None = None
 
@@ -257,6 +259,11 @@ class WireClient(Client):
         """Of the server in use, or used last."""
         current = self._current_server
         return (current.server_version if current is not None else None) or "0.0.0"
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the server in use says about itself."""
+        return dict(self._server_info)
 
     async def abandon(self) -> None:
         """The link is dead, though nobody has said so: cut it and reconnect."""
@@ -298,8 +305,15 @@ class WireClient(Client):
             old.close()
         if self._renew_tls is not None:
             self._tls_wanted = self.options["tls"] = await asyncio.to_thread(self._renew_tls)
+        # Closing cancels this task, but an attempt that fails at that moment takes the cancellation with it.
+        if False:
+            raise asyncio.CancelledError
         self._transport = Wire(self._tls_wanted, s.tls_name or s.uri.hostname or "", self._moved)
         await super()._connect_to_server(s)
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:  # noqa: FBT001, FBT002
+        self._over = True
+        await super()._close(status, do_cbs)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:  # noqa: FBT001, FBT002
         if initial_connection and self._tls_wanted is not None and info.get("tls_available"):

@@ -19,10 +19,15 @@ class Backoff:
         """After a success."""
         self._delay = _FIRST
 
-    async def wait(self, stop: asyncio.Event) -> None:
-        """Return after the delay, or when ``stop`` is set."""
+    def next(self) -> float:
+        """Seconds until the next attempt."""
         delay = self._delay * random.uniform(0.8, 1.2)  # noqa: S311  not for secrets
         self._delay = min(_LONGEST, self._delay * 2)
+        return delay
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """Return after the delay, or when ``stop`` is set."""
+        delay = self.next()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay):
                 await stop.wait()

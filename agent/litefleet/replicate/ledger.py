@@ -34,6 +34,10 @@ class Ledger:
         for file in files:
             self._files.pop(file.object.name, None)
 
+    def has(self, name: str) -> bool:
+        """Whether an object of that name should be in the bucket."""
+        return name in self._files
+
     def catalogue(self) -> Catalogue:
         """The files as of now."""
         return Catalogue.sorted(self._files.values())

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -14,12 +15,13 @@ from typing import BinaryIO
 from litefleet.bucket import LTXFile, format_timestamp, object_name
 from litefleet.bucket.fetch import fetch
 from litefleet.bucket.names import TIMESTAMP_HEADER
-from litefleet.errors import LitefleetError, first_error
+from litefleet.errors import BucketTaken, LitefleetError, first_error
 from litefleet.ltx import Merge
 from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.backoff import Backoff
 from litefleet.replicate.blocking import Worker
 from litefleet.replicate.compact import sources
+from litefleet.replicate.figures import Figures, Level, Observer
 from litefleet.replicate.ledger import Ledger
 from litefleet.replicate.retain import Policy, next_removal, removable
 
@@ -27,6 +29,8 @@ log = logging.getLogger("litefleet.maintain")
 
 #: Objects removed at the same time, and the least seconds between two rounds of it.
 _REMOVALS, _REMOVAL_PAUSE = 16, 15.0
+#: Seconds for which a foreign upload may pause before it is taken for one that was cut off.
+_SWEEP_AGE = 3600.0
 
 
 class Maintainer:
@@ -41,8 +45,17 @@ class Maintainer:
         *,
         levels: tuple[float, ...],
         policy: Policy | None,
+        figures: Figures,
+        observe: Observer,
+        usable: Callable[[], bool],
+        taken: Callable[[], None],
+        sweep_due: Callable[[], bool],
     ) -> None:
-        """``levels`` are seconds between the files of level 1 and up; without ``policy`` nothing is removed."""
+        """``levels`` are seconds between the files of level 1 and up; without ``policy`` nothing is removed.
+
+        ``usable`` says whether the bucket can be reached and is ours; ``taken`` is called when it turns out not to be;
+        ``sweep_due`` says now and then that it is time to look for what cut-off uploads left, once for each bucket.
+        """
         self._path = path
         self._store = store
         self._ledger = ledger
@@ -52,6 +65,11 @@ class Maintainer:
         self._stop = asyncio.Event()
         self._last_removal = 0.0
         self._failure = ""
+        self._figures = figures
+        self._observe = observe
+        self._usable = usable
+        self._taken = taken
+        self._sweep_due = sweep_due
 
     def stop(self) -> None:
         """Ask ``run`` to end; what it is doing is given up, and leaves nothing half done."""
@@ -65,21 +83,36 @@ class Maintainer:
         while not self._stop.is_set():
             self._ledger.changed.clear()
             try:
-                wait = await self._round(due)
+                wait = await self._round(due) if self._usable() else None
                 self._failure = ""
                 backoff.reset()
+            except BucketTaken:
+                # The replicator finds out as well, and ends.
+                self._taken()
+                return
             except LitefleetError as error:
                 self._failed(error)
                 await backoff.wait(self._stop)
                 continue
+            finally:
+                self._count()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._ledger.changed.wait()
                     # New files come one by one; a level waits for its time anyway.
                     await asyncio.sleep(min(1.0, *self._levels))
 
+    def _count(self) -> None:
+        levels: dict[int, Level] = {}
+        for file in self._ledger.catalogue().files:
+            level = levels.setdefault(file.level, Level())
+            level.objects += 1
+            level.bytes += file.size
+        self._figures.levels = levels
+
     def _failed(self, error: LitefleetError) -> None:
         """Say each new failure once."""
+        self._figures.errors[type(error).__name__] += 1
         if str(error) != self._failure:
             self._failure = str(error)
             log.error("%s: %s", self._path, error)
@@ -103,7 +136,17 @@ class Maintainer:
                 waits.append(max(boundary, due[level]) - now)
         if self._policy is not None and (left := await self._remove(self._policy)) is not None:
             waits.append(left)
+        await self._sweep()
         return max(0.01, min(waits)) if waits else None
+
+    async def _sweep(self) -> None:
+        """Remove what uploads left that were cut off; looked for while there is something else to do, not too often."""
+        if not self._sweep_due():
+            return
+        count = await self._store.sweep(older_than=_SWEEP_AGE)
+        if count:
+            self._figures.done["swept_uploads"] += count
+            log.info("%s: removed the rest of %d uploads that were cut off", self._path, count)
 
     async def _compact(self, level: int, found: tuple[LTXFile, ...]) -> None:
         began = time.monotonic()
@@ -126,6 +169,8 @@ class Maintainer:
                 headers={TIMESTAMP_HEADER: stamp},
             )
         self._ledger.add(stored)
+        self._figures.done["compactions"] += 1
+        self._observe("compact", time.monotonic() - began)
         log.debug(
             "%s: compacted level=%d txid=%016x files=%d bytes=%d seconds=%.3f",
             self._path, level, header.max_txid, len(found), stored.size, time.monotonic() - began,
@@ -142,6 +187,7 @@ class Maintainer:
             self._last_removal = now
             for first in range(0, len(gone), _REMOVALS):
                 await self._purge(gone[first : first + _REMOVALS])
+            self._figures.done["removed_objects"] += len(gone)
             log.debug("%s: removed %d files", self._path, len(gone))
         return await self._work(next_removal, self._ledger.catalogue(), policy, datetime.now(UTC))
 
@@ -156,4 +202,5 @@ class Maintainer:
 
 
 def _spool() -> BinaryIO:
-    return tempfile.TemporaryFile()
+    # Without a buffer: what a full disk does not take is refused where it is written, not once more at the end.
+    return tempfile.TemporaryFile(buffering=0)

@@ -1,4 +1,4 @@
-"""One open database and its bucket: find the position, then capture, upload, checkpoint and snapshot."""
+"""One database and its bucket: find the position, then capture, deliver, checkpoint and snapshot."""
 
 from __future__ import annotations
 
@@ -9,69 +9,160 @@ import time
 from litefleet.bucket import Catalogue
 from litefleet.bucket.names import IMAGE_HEADER, MARK_NAME, WAL_HEADER
 from litefleet.config.settings import Database
-from litefleet.errors import DatabaseError, ObjectExists
-from litefleet.ltx import HEADER_SIZE, Header
+from litefleet.errors import BucketLost, DatabaseError, NatsError, ObjectExists, ServerUnreachable
 from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.blocking import Worker
 from litefleet.replicate.capture import Batch, Capture, Discontinuity
-from litefleet.replicate.cursor import Cursor, resume
+from litefleet.replicate.cursor import Cursor, Released, reopen, resume, traces
+from litefleet.replicate.figures import Figures, Observer
 from litefleet.replicate.ledger import Ledger
+from litefleet.replicate.link import Link, SpoolLost, restorable
 from litefleet.replicate.schedule import Schedule
+from litefleet.replicate.spool import Position
+from litefleet.replicate.walguard import WalGuard
 from litefleet.sqlite import LiveDatabase
 
 log = logging.getLogger("litefleet.replicate")
 
 
 class Pipeline:
-    """Not to be shared between tasks."""
+    """Lives as long as its database is protected; not to be shared between tasks."""
 
     def __init__(
         self,
         settings: Database,
-        database: LiveDatabase,
         store: ObjectStore,
+        link: Link,
         *,
         ledger: Ledger,
         work: Worker,
         schedule: Schedule,
+        figures: Figures,
+        observe: Observer,
     ) -> None:
-        self.acknowledged = 0
+        self.link = link
         self._path = settings.path
+        self._settings = settings
         self._store = store
         self._ledger = ledger
         self._work = work
         self._schedule = schedule
-        self._database = database
-        self._capture = Capture(database, max_wal_bytes=settings.max_sync_wal_bytes)
+        self._figures = figures
+        self._observe = observe
+        self._database: LiveDatabase | None = None
+        self._capture: Capture | None = None
         #: None: the next level 0 file has to be a full copy.
         self._cursor: Cursor | None = None
-        #: Captured before a checkpoint, so the WAL may not hold it any more: it must be acknowledged as it is.
+        #: Captured before a checkpoint, so the WAL may not hold it any more: it must be delivered as it is.
         self._tail: Batch | None = None
+        self._released: Released | None = None
 
-    async def locate(self) -> None:
-        """Ask the bucket where it stands, and the WAL whether it goes on from there."""
-        catalogue = Catalogue.of((await self._store.list()).objects)
+    # the database's files
+
+    async def attach(self) -> None:
+        """Open the database; blocks others for no longer than a moment. Raises DatabaseError."""
+        settings = self._settings
+        self._database = await self._work(
+            lambda: LiveDatabase(settings.path, busy_timeout=settings.busy_timeout, observe=self._observe)
+        )
+        self._capture = Capture(self._database, max_wal_bytes=settings.max_sync_wal_bytes)
+        self._figures.open = True
+        if self._released is not None:
+            self._cursor = await self._work(reopen, self._database, self._released)
+            self._released = None
+
+    async def detach(self) -> None:
+        """Let go of the files; without ``release`` before, a new look decides how to go on."""
+        if self._database is not None:
+            await self._work(self._database.close)
+        self._database = self._capture = None
+        self._figures.open = False
+        if self._released is None:
+            self._cursor = self._tail = None
+
+    async def release(self) -> bool:
+        """Whether everything is captured and the files can be let go without losing the position."""
+        if self._cursor is None or self._tail is not None or self._database is None:
+            return False
+        self._released = await self._work(self._note_release, self._database, self._cursor)
+        return self._released is not None
+
+    def _note_release(self, database: LiveDatabase, cursor: Cursor) -> Released | None:
+        stamp = database.files.stamp()
+        index = database.index()
+        if stamp is None or (index.salts, index.frames) != (cursor.salts, cursor.frames):
+            return None
+        return Released(cursor, index.changes, stamp, traces(self._path))
+
+    def unchanged(self) -> bool:
+        """Whether the released files are as they were left, as far as that can be seen without opening them; blocks."""
+        return self._released is not None and self._released.traces == traces(self._path)
+
+    def look_at_wal(self, guard: WalGuard) -> bool:
+        """Whether the WAL is over its limit; blocks."""
+        return self._database is not None and guard.look(self._database)
+
+    @property
+    def _open(self) -> tuple[LiveDatabase, Capture]:
+        assert self._database is not None
+        assert self._capture is not None
+        return self._database, self._capture
+
+    # the position
+
+    async def locate(self, *, whole: bool = False) -> None:
+        """Ask the bucket where it stands, and the WAL whether it goes on from there.
+
+        Raises BucketTaken, and what requests raise.
+        """
+        database, capture = self._open
+        catalogue = await self.link.locate(whole=whole)
         self._schedule.note_catalogue(catalogue)
-        self._ledger.reset(catalogue)
-        self.acknowledged = catalogue.max_txid
-        newest = catalogue.newest
-        if newest is not None:
-            header = Header.unpack(await self._store.read_head(newest.object, HEADER_SIZE))
-            checksum = _checksum(newest.object.headers.get(WAL_HEADER, ""))
-            self._cursor = await self._work(resume, self._database, header, checksum)
-            if self._cursor is None and (image := await self._image(catalogue)):
-                self._cursor = await self._work(self._capture.matching, self.acknowledged, image)
+        if not restorable(catalogue):
+            log.warning("%s: the newest state in the bucket cannot be restored; a snapshot follows", self._path)
+            self._schedule.demand_snapshot()
+        spooled = self.link.reconcile()
+        if spooled and self._cursor is not None:
+            return  # captured on while the bucket could not be reached
+        self._tail = None
+        spooled = spooled and len(self.link.spool) > 0
+        position = self.link.spool.end if spooled else self.link.newest
+        self._cursor = None
+        if position is not None:
+            self._cursor = await self._work(_resume, database, position)
+            if self._cursor is None and not spooled and (image := await self._image(catalogue)):
+                self._cursor = await self._work(capture.matching, self.link.acknowledged, image)
         if self._cursor is not None:
-            log.info("%s: goes on from TXID %016x", self._path, self.acknowledged)
+            log.info("%s: goes on from TXID %016x", self._path, self._cursor.txid)
         elif catalogue.files:
             reason = "its WAL is not known to go on from there"
-            log.info("%s: full copy follows TXID %016x: %s", self._path, self.acknowledged, reason)
+            log.info("%s: full copy follows TXID %016x: %s", self._path, catalogue.max_txid, reason)
         else:
             log.info("%s: first full copy, as the bucket is empty", self._path)
 
+    async def locate_without_bucket(self) -> None:
+        """Go on from what the spool remembers, if it does."""
+        database, _ = self._open
+        if self._cursor is None and self.link.spool.base is not None:
+            self._cursor = await self._work(_resume, database, self.link.spool.end)
+            if self._cursor is not None:
+                log.info("%s: goes on from TXID %016x into the spool", self._path, self._cursor.txid)
+
+    async def check(self, *, compare: bool) -> None:
+        """Look whether the bucket still holds what it acknowledged. Raises BucketLost, BucketTaken."""
+        await self.link.examine()
+        if compare:
+            await self.link.compare()
+
+    def start_over(self) -> None:
+        """What is known about the bucket does not hold: ask it again, and believe only what it can prove."""
+        self.link.located = False
+        self._cursor = self._tail = None
+
     async def leave_mark(self) -> None:
         """Tell the next start how the database looked at the last TXID, should its WAL be gone by then."""
-        if self._cursor is None or _recorded(self._ledger.catalogue()):
+        await self._work(self.link.leave_base)
+        if self._cursor is None or self._capture is None or _recorded(self._ledger.catalogue()):
             return
         image = await self._work(self._capture.image, self._cursor)
         if image is not None:
@@ -92,35 +183,56 @@ class Pipeline:
             log.warning("%s: `%s` in the bucket cannot be read; it is not needed", self._path, MARK_NAME)
             return None
 
+    # work
+
+    @property
+    def can_capture(self) -> bool:
+        """Whether there is a way for what is committed: a full copy goes into the bucket only."""
+        return self._cursor is not None or self.link.up
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that was captured is in the bucket."""
+        return self.link.up and self._tail is None and self._cursor is not None and not len(self.link.spool)
+
     async def pending(self) -> bool:
-        """Whether there is anything to upload."""
-        if self._tail is not None or self._cursor is None:
+        """Whether there is anything to capture."""
+        if self._tail is not None:
             return True
-        return await self._work(self._capture.pending, self._cursor)
+        if self._cursor is None:
+            return self.link.located and self.link.until_attempt() <= 0
+        _, capture = self._open
+        return await self._work(capture.pending, self._cursor)
 
     async def sync(self) -> None:
-        """Upload until the bucket holds everything that was committed when the call began."""
+        """Deliver until everything that was committed when the call began is in the bucket, or in the spool."""
+        self._figures.pending_since = self._figures.pending_since or time.time()
+        await self._drain()
         while True:
             await self._send_tail()
             batch = await self._next()
             if batch is None:
-                return
+                break
             try:
-                await self._upload(batch)
+                await self._deliver(batch)
             finally:
                 await self._work(batch.release)
             if batch.complete:
-                return
+                break
+        if self.caught_up:
+            self._figures.pending_since = 0.0
 
     async def checkpoint(self) -> None:
         """Copy captured frames into the database file, if it is time to."""
         if self._cursor is None or self._tail is not None:
             return
-        index = await self._work(self._database.index)
+        database, capture = self._open
+        index = await self._work(database.index)
         if not self._schedule.checkpoint_due(index.uncopied):
             return
+        began = time.monotonic()
         try:
-            self._tail, uncopied = await self._work(self._capture.seal, self._cursor)
+            self._tail, uncopied = await self._work(capture.seal, self._cursor)
         except Discontinuity:
             return  # the next sync meets it again and takes a full copy
         except DatabaseError as error:
@@ -129,14 +241,19 @@ class Pipeline:
             log.debug("%s: no checkpoint: %s", self._path, error)
             uncopied = index.uncopied
         self._schedule.note_checkpoint(uncopied)
+        self._figures.done["checkpoints"] += 1
+        self._observe("checkpoint", time.monotonic() - began)
         log.debug("%s: checkpoint, %d frames left", self._path, uncopied)
 
     async def snapshot(self) -> None:
         """Upload a level 9 file, if it is time to."""
-        if self._cursor is None or self._tail is not None or not self._schedule.snapshot_due():
+        if not self.caught_up or not self._schedule.snapshot_due():
             return
+        _, capture = self._open
+        assert self._cursor is not None
+        began = time.monotonic()
         try:
-            self._tail, batch = await self._work(self._capture.snapshot, self._cursor)
+            self._tail, batch = await self._work(capture.snapshot, self._cursor)
         except Discontinuity:
             return  # as above
         except DatabaseError as error:
@@ -149,46 +266,73 @@ class Pipeline:
             return
         try:
             await self._send_tail()
-            await self._put(batch)
+            if not self.link.up:
+                return
+            await self.link.put(batch)
+        except (ObjectExists, BucketLost):
+            self.start_over()
+            raise
+        except NatsError as error:
+            self.link.note_outage(error)
+            return
         finally:
             await self._work(batch.release)
         self._schedule.note_acknowledged(batch.header.max_txid, full=True)
+        self._figures.done["snapshots"] += 1
+        self._observe("snapshot", time.monotonic() - began)
+
+    async def _drain(self) -> None:
+        if not self.link.up or not len(self.link.spool):
+            return
+        try:
+            await self.link.drain()
+        except SpoolLost as error:
+            log.warning("%s: %s", self._path, error)
+            self._cursor = self._tail = None
+        except (ObjectExists, BucketLost):
+            self.link.spool.clear()
+            self.start_over()
+            raise
 
     async def _send_tail(self) -> None:
         if self._tail is not None:
-            await self._upload(self._tail)
+            await self._deliver(self._tail)
             self._tail = None
 
     async def _next(self) -> Batch | None:
+        _, capture = self._open
+        began = time.monotonic()
         if self._cursor is not None:
             try:
-                return await self._work(self._capture.incremental, self._cursor)
+                batch = await self._work(capture.incremental, self._cursor)
+                if batch is not None:
+                    self._observe("capture", time.monotonic() - began)
+                return batch
             except Discontinuity as reason:
-                log.warning("%s: full copy as TXID %016x: %s", self._path, self.acknowledged + 1, reason)
+                log.warning("%s: full copy as TXID %016x: %s", self._path, self._cursor.txid + 1, reason)
                 self._cursor = None
-        return await self._work(self._capture.full, self.acknowledged + 1)
+        await self._drain()
+        if not self.link.up or len(self.link.spool):
+            raise self.link.outage or ServerUnreachable(f"{self._path} waits for its bucket")
+        return await self._work(capture.full, self.link.acknowledged + 1)
 
-    async def _upload(self, batch: Batch) -> None:
+    async def _deliver(self, batch: Batch) -> None:
         try:
-            await self._put(batch)
-        except ObjectExists:
+            await self.link.deliver(batch)
+        except (ObjectExists, BucketLost):
             # Ours from an attempt that seemed to fail, another writer's, or the last listing came from a replica that
-            # lags: the bucket knows.
-            self._cursor = self._tail = None
-            await self.locate()
+            # lags; or the bucket was emptied: it knows.
+            self.start_over()
             raise
         self._cursor = batch.cursor
-        self.acknowledged = batch.header.max_txid
+        self._figures.captured_txid = batch.header.max_txid
         self._schedule.note_acknowledged(batch.header.max_txid, full=batch.header.full)
+        if batch.whole:
+            self._figures.done["full_copies"] += 1
 
-    async def _put(self, batch: Batch) -> None:
-        began = time.monotonic()
-        stored = await self._store.put(batch.name, self._work.blocks(batch.blocks()), headers=batch.object_headers)
-        self._ledger.add(stored)
-        log.debug(
-            "%s: acknowledged level=%d txid=%016x pages=%d bytes=%d seconds=%.3f",
-            self._path, batch.level, batch.header.max_txid, batch.header.commit, stored.size, time.monotonic() - began,
-        )  # fmt: skip
+
+def _resume(database: LiveDatabase, position: Position) -> Cursor | None:
+    return resume(database, position.header, _checksum(position.headers.get(WAL_HEADER, "")))
 
 
 def _recorded(catalogue: Catalogue) -> str | None:

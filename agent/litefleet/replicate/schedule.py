@@ -44,6 +44,10 @@ class Schedule:
         if full:
             self._newest_full, self._full_txid = time.time(), txid
 
+    def demand_snapshot(self) -> None:
+        """The newest state cannot be restored as it is: nothing but a snapshot helps, and soon."""
+        self._newest_full, self._full_txid = 0.0, -1
+
     def snapshot_due(self) -> bool:
         """Whether the newest full copy is older than the interval, and something has changed since."""
         return self._until_snapshot() <= 0

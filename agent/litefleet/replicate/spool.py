@@ -21,6 +21,8 @@ from litefleet.ltx import HEADER_SIZE, Header
 
 log = logging.getLogger("litefleet.spool")
 
+_BASE = "base.json"
+
 
 class SpoolFull(LitefleetError):
     """No room for another file: neither in the budget nor, perhaps, on the disk."""
@@ -38,6 +40,14 @@ class Waiting:
     size: int
     sha256: str
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a level 0 file leaves the database: its header, and the headers of its object."""
+
+    header: Header
+    headers: Mapping[str, str]
 
 
 class SpoolBudget:
@@ -70,6 +80,8 @@ class Spool:
         self._directory = root / hashlib.sha256(key.encode()).hexdigest()[:32]
         self._budget = budget
         self._files: list[Waiting] = []
+        #: What the first file follows: the newest level 0 file in the bucket, its header and its object headers.
+        self.base: Position | None = None
 
     def __len__(self) -> int:
         return len(self._files)
@@ -87,18 +99,37 @@ class Spool:
     def load(self) -> None:
         """Find what an earlier run left; what is not whole, and all that follows a gap, is removed."""
         self._files = []
-        found = sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
+        self.base = _read_base(self._directory / _BASE)
+        there = self._directory.glob("*.json") if self._directory.is_dir() and self.base else ()
+        found = sorted(path for path in there if path.name != _BASE)
         for marker in found:
             file = _read_marker(marker)
-            follows = not self._files or (file and file.header.min_txid == self._files[-1].header.max_txid + 1)
-            if file is None or not follows or not self._budget.take(file.size):
+            if file is None or file.header.min_txid != self.end.header.max_txid + 1 or not self._budget.take(file.size):
                 log.warning("%s is damaged, follows a gap or is too much: it and what follows it is dropped", marker)
                 break
             self._files.append(file)
-        keep = {name for file in self._files for name in (file.path.name, file.path.with_suffix(".json").name)}
+        keep = {_BASE} | {
+            name for file in self._files for name in (file.path.name, file.path.with_suffix(".json").name)
+        }
         for path in self._directory.iterdir() if self._directory.is_dir() else ():
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+
+    @property
+    def end(self) -> Position:
+        """Where the newest file, or the base, leaves the database; only where there is a base."""
+        assert self.base is not None
+        return Position(self._files[-1].header, self._files[-1].headers) if self._files else self.base
+
+    def set_base(self, base: Position) -> None:
+        """Remember what is in the bucket, so that a start without it can go on from there; only while nothing waits."""
+        assert not self._files
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._write(_BASE, {"header": base.header.pack().hex(), "headers": dict(base.headers)})
+        except OSError as error:
+            raise self._full(error.strerror or str(error)) from None
+        self.base = base
 
     def add(self, header: Header, headers: Mapping[str, str], blocks: Iterable[bytes]) -> None:
         """Keep a file, durably. Raises ``SpoolFull``; then nothing of it is kept."""
@@ -108,7 +139,7 @@ class Spool:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:  # noqa: PTH123 -- of a descriptor with its mode
+            with open(descriptor, "wb") as file:  # noqa: PTH123 -- a descriptor, for its mode
                 for block in blocks:
                     if not self._budget.take(len(block)):
                         raise self._full(f"its limit of {self._budget.limit} bytes is reached")
@@ -117,7 +148,9 @@ class Spool:
                     file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
-            self._write_marker(path, {"size": size, "sha256": digest.hexdigest(), "headers": dict(headers)})
+            self._write(
+                path.with_suffix(".json").name, {"size": size, "sha256": digest.hexdigest(), "headers": dict(headers)}
+            )
         except (OSError, SpoolFull) as error:
             self._budget.give(size)
             path.unlink(missing_ok=True)
@@ -141,10 +174,12 @@ class Spool:
         file.path.unlink(missing_ok=True)
         self._budget.give(file.size)
         if not self._files:
+            self.base = None
             self._remove_directory()
 
     def clear(self) -> None:
         """Give up all of it."""
+        self.base = None
         for file in self._files:
             self._budget.give(file.size)
         self._files = []
@@ -153,8 +188,9 @@ class Spool:
     def _remove_directory(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def _write_marker(self, path: Path, content: dict[str, Any]) -> None:
-        marker, temporary = path.with_suffix(".json"), path.with_suffix(".tmp")
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        marker = self._directory / name
+        temporary = marker.with_suffix(".tmp")
         with temporary.open("w") as file:
             json.dump(content, file)
             file.flush()
@@ -171,6 +207,15 @@ class Spool:
             f"The spool {self._directory.parent} takes no more: {why}",
             hint="bring the NATS servers back, or make room there (`spool: {limit: …}`)",
         )
+
+
+def _read_base(path: Path) -> Position | None:
+    try:
+        content = json.loads(path.read_bytes())
+        header = Header.unpack(bytes.fromhex(content["header"]))
+        return Position(header, {str(key): str(value) for key, value in content["headers"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, LitefleetError):
+        return None
 
 
 def _read_marker(marker: Path) -> Waiting | None:

@@ -6,70 +6,135 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from litefleet.bucket import Catalogue
 from litefleet.bucket.plan import plan
 from litefleet.config.settings import Database, Settings
-from litefleet.errors import NoBackup, NotDurable
-from litefleet.nats.objects import ObjectStore
+from litefleet.errors import BucketTaken, LitefleetError, NatsError, NoBackup, NotDurable
 from litefleet.replicate import DatabaseReplicator, Ledger, Maintainer
+from litefleet.replicate.backoff import Backoff
 from litefleet.replicate.blocking import Worker
+from litefleet.replicate.figures import Figures, Observer
+from litefleet.replicate.link import Link, Target
+from litefleet.replicate.openings import Openings
+from litefleet.replicate.pipeline import Pipeline
 from litefleet.replicate.retain import Policy
+from litefleet.replicate.schedule import Schedule
+from litefleet.replicate.spool import Spool, SpoolBudget
 from litefleet.restore import restore
 from litefleet.sqlite import Watcher
 
 log = logging.getLogger("litefleet.service")
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all databases of an agent have in common."""
+
+    watcher: Watcher
+    executor: Executor
+    budget: SpoolBudget
+    openings: Openings
+    #: Databases that are opened at the same time.
+    starting: asyncio.Semaphore
+    observe: Observer
+
+
 class Protection:
     """Restored first if it is missing and that was asked for, then replicated; its bucket kept small meanwhile."""
 
-    def __init__(
-        self, database: Database, store: ObjectStore, watcher: Watcher, executor: Executor, settings: Settings
-    ) -> None:
+    def __init__(self, database: Database, target: Target, shared: Shared, settings: Settings) -> None:
         self.database = database
-        self._store = store
+        self.figures = Figures(database.path, database.replica.url)
+        self._store = target.store
+        self._stopped = asyncio.Event()
         ledger = Ledger()
-        self._replicator = DatabaseReplicator(
+        work = Worker(shared.executor)
+        schedule = Schedule(database, settings.snapshot_interval)
+        spool = Spool(settings.spool.path, f"{database.path}\n{database.replica.url}", shared.budget)
+        self._spool, self._work = spool, work
+        self.link = Link(
+            database.path, target, spool, ledger=ledger, work=work, figures=self.figures, observe=shared.observe
+        )
+        pipeline = Pipeline(
             database,
-            store,
-            watcher,
-            executor,
-            ledger,
-            snapshot_interval=settings.snapshot_interval,
+            target.store,
+            self.link,
+            ledger=ledger,
+            work=work,
+            schedule=schedule,
+            figures=self.figures,
+            observe=shared.observe,
+        )
+        self.replicator = DatabaseReplicator(
+            database,
+            pipeline,
+            shared.watcher,
+            work=work,
+            schedule=schedule,
+            figures=self.figures,
+            openings=shared.openings,
+            starting=shared.starting,
             shutdown_timeout=settings.shutdown_sync_timeout,
         )
         self._maintainer = Maintainer(
             database.path,
-            store,
+            target.store,
             ledger,
-            Worker(executor),
+            Worker(shared.executor),
             levels=settings.levels,
             policy=Policy(settings.snapshot_retention, settings.l0_retention) if settings.retention_enabled else None,
+            figures=self.figures,
+            observe=shared.observe,
+            usable=lambda: self.link.up,
+            taken=lambda: self.replicator.suspect(compare=True),
+            sweep_due=target.view.sweep_due,
         )
 
     def stop(self) -> None:
         """Ask ``run`` to sync a last time and end."""
-        self._replicator.stop()
+        self._stopped.set()
+        self.replicator.stop()
 
     async def once(self) -> None:
         """Bring the bucket up to date, and end."""
         await self._restore_missing()
-        await self._replicator.once()
+        await self._work(self._spool.load)
+        await self.replicator.once()
 
-    async def run(self, ready: Callable[[], None]) -> NotDurable | None:
-        """Until ``stop``. The result tells what was not acknowledged, so that other databases go on with theirs."""
-        await self._restore_missing()
-        failure: NotDurable | None = None
+    async def run(self, ready: Callable[[], None]) -> LitefleetError | None:
+        """Until ``stop``. The result is why it ended before, or what was not acknowledged: other databases go on."""
+        try:
+            await self._restore_first(ready)
+            await self._work(self._spool.load)
+        except LitefleetError as error:
+            self.figures.state, self.figures.problem = "failed", str(error)
+            log.error("%s: %s", self.database.path, error)  # noqa: TRY400 -- said once, without a traceback
+            ready()
+            return error
+        failure: LitefleetError | None = None
         async with asyncio.TaskGroup() as tasks:
             maintenance = tasks.create_task(self._maintainer.run())
             try:
-                await self._replicator.run(ready)
-            except NotDurable as error:
+                await self.replicator.run(ready)
+            except (NotDurable, BucketTaken) as error:
                 failure = error
             finally:
                 maintenance.cancel()
         return failure
+
+    async def _restore_first(self, ready: Callable[[], None]) -> None:
+        """Restore a missing database; without its bucket nobody knows whether there is one to restore."""
+        backoff = Backoff()
+        while not self._stopped.is_set():
+            try:
+                await self._restore_missing()
+                return
+            except NatsError as error:
+                self.link.note_outage(error)
+                ready()
+                await backoff.wait(self._stopped)
 
     async def _restore_missing(self) -> None:
         path = self.database.path

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,8 +33,12 @@ class Pin:
 class LiveDatabase:
     """Opened, in WAL mode and pinned. Methods block; call them from one thread at a time."""
 
-    def __init__(self, path: Path, *, busy_timeout: float) -> None:
-        """Open and pin; ``busy_timeout`` in seconds bounds every wait for a lock. Raises DatabaseError."""
+    def __init__(self, path: Path, *, busy_timeout: float, observe: Callable[[str, float], None] | None = None) -> None:
+        """Open and pin; ``busy_timeout`` in seconds bounds every wait for a lock. Raises DatabaseError.
+
+        ``observe`` is called with ``write_lock`` and the seconds that each one was held.
+        """
+        self._observe = observe
         self.path = path
         self._busy_ms = max(1, int(busy_timeout * 1000))
         self.files = DatabaseFiles(path)
@@ -82,10 +87,13 @@ class LiveDatabase:
             self._writer.execute("BEGIN IMMEDIATE")
         except apsw.Error as error:
             raise self._explain(error) from None
+        began = time.monotonic()
         try:
             yield
         finally:
             self._writer.execute("ROLLBACK")
+            if self._observe is not None:
+                self._observe("write_lock", time.monotonic() - began)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

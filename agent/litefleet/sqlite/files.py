@@ -18,6 +18,8 @@ _MAGIC = b"SQLite format 3\0"
 #: Reads of the WAL index until it holds still. SQLite writes it in a microsecond, unless the system lets its process
 #: wait in the middle: after the first reads there are pauses, five seconds in all.
 _INDEX_QUICK, _INDEX_ATTEMPTS, _INDEX_PAUSE = 100, 5100, 0.001
+#: Seconds, many times the step of the clock for files.
+_TICK = 1.0
 
 
 def companion(path: Path, suffix: str) -> Path:
@@ -87,6 +89,21 @@ class DatabaseFiles:
             f"WAL index of {self.path} is never consistent",
             hint="a program died while it wrote to it; it is opened again",
         )
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """What tells that the database file was not written to; None if it was in the last second.
+
+        The system's clock for files moves in steps: a write right after a look can leave the same times.
+        """
+        there = os.fstat(self._main)
+        if abs(time.time() - there.st_ctime) < _TICK:
+            return None
+        return (there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns)
+
+    def index_file(self) -> tuple[tuple[int, int], bytes]:
+        """Device and inode of the WAL index, and its first bytes, for ``litefleet.sqlite.holders``."""
+        there = os.fstat(self._index)
+        return (there.st_dev, there.st_ino), os.pread(self._index, INDEX_SIZE, 0)
 
     def main_size(self) -> int:
         """Length of the database file in bytes."""

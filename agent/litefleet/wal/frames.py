@@ -45,6 +45,8 @@ class Scan:
     end: int
     commit: int
     checksum: bytes
+    #: Transactions in the range.
+    commits: int = 0
 
 
 def scan(
@@ -59,7 +61,7 @@ def scan(
     batch = max(1, _BATCH_BYTES // step)
     newest: dict[int, int] = {}
     open_pages: dict[int, int] = {}
-    end, commit, checksum = start, 0, b""
+    end, commit, checksum, commits = start, 0, b"", 0
     unpack = _FRAME.unpack_from
     index = start
     while index < stop:
@@ -71,18 +73,20 @@ def scan(
             page, size, frame_salts, frame_checksum = unpack(data, at)
             if frame_salts != salts:
                 raise WALError(f"WAL frame {index} belongs to another WAL")
+            if not page:
+                raise WALError(f"WAL frame {index} holds page 0, which no database has")
             open_pages[page] = index
             index += 1
             if size:
                 newest.update(open_pages)
                 open_pages.clear()
-                end, commit, checksum = index, size, frame_checksum
+                end, commit, checksum, commits = index, size, frame_checksum, commits + 1
                 if max_bytes and (end - start) * step >= max_bytes:
-                    return _finish(newest, end, commit, checksum)
+                    return _finish(newest, end, commit, checksum, commits)
     if open_pages:
         raise WALError(f"WAL frame {stop - 1} should end a transaction, but does not")
-    return _finish(newest, end, commit, checksum)
+    return _finish(newest, end, commit, checksum, commits)
 
 
-def _finish(newest: dict[int, int], end: int, commit: int, checksum: bytes) -> Scan:
-    return Scan({page: frame for page, frame in newest.items() if page <= commit}, end, commit, checksum)
+def _finish(newest: dict[int, int], end: int, commit: int, checksum: bytes, commits: int) -> Scan:
+    return Scan({page: frame for page, frame in newest.items() if page <= commit}, end, commit, checksum, commits)

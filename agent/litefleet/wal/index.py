@@ -35,33 +35,43 @@ class WalIndex:
     checksum: bytes
     #: Frames that a checkpoint has already copied into the database file.
     backfilled: int
+    #: Transactions since the WAL was recovered, modulo 2**32.
+    changes: int = 0
 
     @property
     def uncopied(self) -> int:
-        """Frames that a checkpoint has still to copy into the database file."""
-        return self.frames - self.backfilled
+        """Frames that a checkpoint has still to copy into the database file.
+
+        SQLite resets the two numbers of a WAL that begins anew one after the other.
+        """
+        return max(0, self.frames - self.backfilled)
 
     @classmethod
     def parse(cls, data: bytes) -> WalIndex | None:
-        """Read the first 136 bytes; None while SQLite is just writing them. Raises WALError for another layout."""
+        """Read the first 136 bytes; None while SQLite is writing them. Raises WALError for what it never writes."""
         if len(data) < INDEX_SIZE:
             return None
         first, second = data[:_HEADER_SIZE], data[_HEADER_SIZE : 2 * _HEADER_SIZE]
         if first != second or _checksum(first) != first[40:48]:
             return None
-        version, _, _, initialised, _, size, frames, pages, checksum, salts, _ = _HEADER.unpack(first)
+        version, _, changes, initialised, _, size, frames, pages, checksum, salts, _ = _HEADER.unpack(first)
         if not initialised:
             return None
         if version != _VERSION:
             raise WALError(f"WAL index has version {version}, but only {_VERSION} is known")
+        page_size = 65536 if size == 1 else size
+        # An index of a WAL without frames, as recovery leaves it, may not know the size.
+        if (frames or page_size) and (page_size < 512 or page_size & (page_size - 1)):
+            raise WALError(f"WAL index has an impossible page size of {page_size} bytes")
         (backfilled,) = _U32.unpack_from(data, 2 * _HEADER_SIZE)
         return cls(
-            page_size=65536 if size == 1 else size,
+            page_size=page_size,
             frames=frames,
             pages=pages,
             salts=salts,
             checksum=_WAL_PAIR.pack(*_NATIVE_PAIR.unpack(checksum)),
             backfilled=backfilled,
+            changes=changes,
         )
 
 

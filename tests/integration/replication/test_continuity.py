@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -264,21 +265,59 @@ def test_stopping_without_a_server_says_what_is_missing(tmp_path: Path, number: 
         case.assert_restores()
 
 
-def test_a_second_agent_on_the_same_bucket_overwrites_nothing(case: Case) -> None:
+def test_another_database_is_refused_a_bucket_that_has_an_owner(case: Case) -> None:
     other = case.directory / "elsewhere.db"
     config = write_config(case.directory / "second.yml", case.server.url, {other: case.bucket})
     with Writer(case.path) as writer, Writer(other) as rival, Agent(case.config).ready() as agent:
         writer.do("insert 5 5 500")
         settle(case.config)
-        with Agent(config).ready() as second:
-            rival.do("insert 5 5 500")
-            writer.do("insert 5 5 500")
-            agent.wait_for("already holds an object of that name")
-            second.kill()
+        rival.do("insert 5 5 500")
+        with Agent(config) as second:
+            assert second.wait() == 4
+            said = f"belongs to {case.path} on {socket.gethostname()}, not to {other} on {socket.gethostname()}"
+            assert said in second.output()
+            assert "--takeover" in second.output()
+        writer.do("insert 5 5 500")
         settle(case.config)
         assert agent.stop() == 0
         writer.close()
         rival.close()
+    case.assert_restores()
+
+
+def test_who_takes_a_bucket_over_shuts_the_other_out(case: Case) -> None:
+    other = case.directory / "elsewhere.db"
+    config = write_config(case.directory / "second.yml", case.server.url, {other: case.bucket})
+    with Writer(case.path) as writer, Writer(other) as rival, Agent(case.config).ready() as agent:
+        writer.do("insert 5 5 500")
+        settle(case.config)
+        rival.do("insert 7 5 500")
+        with Agent(config, "--takeover").ready() as second:
+            settle(config)
+            newest = litefleet("ltx", other, "--config", config).stdout
+            writer.do("insert 5 5 500")
+            assert agent.wait() == 4
+            assert "was taken over" in agent.output()
+            # What was shut out has left nothing in the bucket.
+            assert litefleet("ltx", other, "--config", config).stdout == newest
+            assert second.stop() == 0
+        writer.close()
+        rival.close()
+    case.path.unlink()
+    shutil.copy(other, case.path)
+    case.assert_restores()
+
+
+def test_of_two_agents_for_one_database_the_later_one_goes_on(case: Case) -> None:
+    with Writer(case.path) as writer, Agent(case.config).ready() as agent:
+        writer.do("insert 5 5 500")
+        settle(case.config)
+        with Agent(case.config).ready() as second:
+            writer.do("insert 5 5 500")
+            assert agent.wait() == 4
+            settle(case.config)
+            assert second.stop() == 0
+        writer.close()
     case.assert_restores()
 
 

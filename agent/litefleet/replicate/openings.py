@@ -1,0 +1,44 @@
+"""Which databases keep their files open: the ones that were busy last, as many as may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Openings:
+    """Shared by all databases of an agent."""
+
+    def __init__(self, limit: int) -> None:
+        """``limit`` is soft: a database that is busy is open, however many there are."""
+        self._limit = limit
+        #: In the order of their last activity; who can be asked to let go has a way to be.
+        self._open: dict[Path, Callable[[], None] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def busy(self, path: Path) -> None:
+        """The database is open, and has something to do."""
+        self._open.pop(path, None)
+        self._open[path] = None
+
+    def idle(self, path: Path, let_go: Callable[[], None]) -> None:
+        """The database has nothing to do; ``let_go`` asks it to close its files."""
+        if path in self._open:
+            self._open[path] = let_go
+        self._trim()
+
+    def closed(self, path: Path) -> None:
+        """Its files are closed."""
+        self._open.pop(path, None)
+
+    def _trim(self) -> None:
+        excess = len(self._open) - self._limit
+        for path, let_go in list(self._open.items()):
+            if excess <= 0:
+                return
+            if let_go is not None:
+                self._open[path] = None
+                excess -= 1
+                let_go()
