@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -37,8 +38,9 @@ def settings(data: bytes) -> None:
         return
     shown = yaml.safe_dump(effective(found))
     for database in found.databases:
-        password = database.replica.server.credentials.password
-        assert password is None or password not in repr(found) or len(password) < len(SECRET)
+        credentials = database.replica.server.credentials
+        hidden = replace(credentials, password=None, token=None)
+        assert repr(credentials) == repr(hidden)
     assert describe(found)
     assert shown
 
@@ -71,7 +73,7 @@ def urls(data: bytes) -> None:
         assert found.urls
         assert parse_urls(found.urls).urls == found.urls
         assert parse_urls([",".join(found.urls)]).urls == found.urls
-        assert found.password is None or found.password not in repr(found) or len(found.password) < 4
+        assert repr(found) == repr(replace(found, password=None, token=None))
     try:
         replica = replica_from_url(text)
     except UsageError:

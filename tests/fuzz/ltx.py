@@ -50,8 +50,9 @@ def file(data: bytes) -> None:
     """A file says the same however it is cut, and what is accepted can be written and read again."""
     cut = Cut(data)
     step = cut.number(2)
-    found = decode(cut.rest, step)
-    assert decode(cut.rest, len(cut.rest)) == found
+    found = decode(cut.rest, len(cut.rest))
+    if step < len(cut.rest):
+        assert decode(cut.rest, step) == found
     if found is not None:
         again(*found)
 
@@ -69,8 +70,9 @@ def pages(data: bytes) -> None:
     content = whole(_header(cut, first=cut.byte() % 3 + 1), cut.rest)
     if content is None:
         return
-    found = decode(content, step)
-    assert decode(content, len(content)) == found
+    found = decode(content, len(content))
+    if step < len(content):
+        assert decode(content, step) == found
     if found is not None:
         again(*found)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from nats.aio.msg import Msg
 
@@ -75,9 +76,6 @@ def token_of(body: bytes) -> str:
         return ""
 
 
-_LOOP = asyncio.new_event_loop()
-
-
 def answer(data: bytes) -> None:
     """The answer to a request of JetStream's API: a JSON object without an error, or an error of the tree."""
     try:
@@ -126,6 +124,10 @@ async def _batch(cut: Cut) -> None:
         taken.close()
 
 
+_LOOP = asyncio.new_event_loop()
+
+
+@cache
 def _connection() -> Connection:
     """One that has never reached its server."""
     connection = Connection(SERVER, "fuzz")

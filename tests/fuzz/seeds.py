@@ -16,6 +16,7 @@ import nats
 import nkeys
 from nats.js import api
 
+from litefleet.bucket.lease import Lease
 from litefleet.ltx import encode
 from tests.fuzz import forms
 from tests.support.natsserver import NatsServer, nats_server
@@ -58,6 +59,10 @@ def seeds() -> dict[str, list[bytes]]:
         "nats-metadata": bodies,
         "nats-answer": answers,
         "nats-batch": batches,
+        "bucket-lease": [
+            Lease("/a.db", "host", "app", "app", 0o640, "run", 1e9).header().encode(),
+            b'{"since": 1e999}',
+        ],
         # TXID, second, then files: level, first TXID, more, minute.
         "bucket-plan": [bytes((6, 90)) + _listing(level) for level in (0, 1, 9)],
         # Kind of listing, minute, then a level 0 file by a byte.

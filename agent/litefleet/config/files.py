@@ -157,6 +157,6 @@ def read_text(path: Path, *, limit: int = _MAX_BYTES) -> str:
 
 
 def _block(text: str, name: str) -> str | None:
-    """The line after the block's first, if its last line is there too."""
+    """The line after the block's first, if its last line is there too; of several blocks clients read the first."""
     match = re.search(rf"^-+BEGIN {name}-+\n(.*)\n-+END {name}-+$", text, re.MULTILINE)
-    return match[1] if match else None
+    return match[1] if match and text.find(f"BEGIN {name}") > match.start() else None

@@ -69,6 +69,12 @@ def test_broken_creds_file_is_refused(content: str, what: str, tmp_path: Path) -
     assert what in said
 
 
+def test_of_two_blocks_the_first_counts_as_it_does_at_the_login(tmp_path: Path) -> None:
+    creds = tmp_path / "nats.creds"
+    creds.write_text(f"-----BEGIN USER NKEY SEED-----\nSUNOSEED\n{CREDS}")
+    assert "NKEY SEED" in refused(tmp_path, f"creds: {creds}")
+
+
 @pytest.mark.parametrize("key", ["creds", "nkey", "root-cas"])
 def test_missing_file_and_directory_are_refused(key: str, tmp_path: Path) -> None:
     assert f"replica.{key}: {tmp_path}/none: does not exist" in refused(tmp_path, f"{key}: {tmp_path}/none")
