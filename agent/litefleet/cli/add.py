@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Exit code 0 if the agent replicates the database, or did so already."""
+    """Exit code 0 if the agent replicates the database, or did so already; 1 if it has trouble with it."""
     replica = _section() if options.replica == "-" else options.replica
     body = {"path": database_path(options.target), "replica": replica}
     answer = await ask(socket_path(options), "POST", "/add", body)
@@ -37,7 +37,9 @@ async def run(options: argparse.Namespace) -> int:
         print_json(answer)
     else:
         print(f"{answer['path']}: {answer['status']}, replicated to {answer['replica']} until the agent ends")
-    return 0
+        if answer["problem"]:
+            print(f"litefleet: {answer['state']}: {answer['problem']}", file=sys.stderr)
+    return 1 if answer["problem"] else 0
 
 
 def _section() -> object:

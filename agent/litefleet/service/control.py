@@ -44,6 +44,8 @@ _MAX_TIMEOUT = 3600.0
 #: Seconds that a request which does not wait gives the transactions nevertheless: mostly they need less.
 _MOMENT = 0.5
 _QUIET = 10.0
+#: Seconds that the first copy of a database which is added is waited for, before it is said how it is.
+_FIRST_COPY = 2.0
 
 
 @asynccontextmanager
@@ -164,8 +166,18 @@ class _Control:
                     hint=f"`litefleet remove {one.path}` ends that", exit_code=UsageError.exit_code,
                 )  # fmt: skip
         added = await self._fleet.add(database)
-        status = "added" if added else "already added"
-        return Response.of({"status": status, "path": str(database.path), "replica": url})
+        # So that whoever adds it learns whether it works: a bucket may be missing, or be another's.
+        await self._sync_all([database.path], _FIRST_COPY)
+        figures = next((one for one in self._fleet.figures() if one.path == database.path), None)
+        return Response.of(
+            {
+                "status": "added" if added else "already added",
+                "path": str(database.path),
+                "replica": url,
+                "state": figures.state if figures else "stopped",
+                "problem": figures.problem if figures else "",
+            }
+        )
 
     async def _remove(self, request: Request) -> Response:
         path = _path(_fields(request, {"path"}))

@@ -162,6 +162,13 @@ class TestAddAndRemove:
         assert text == "/data/new.db: added, replicated to nats://h:4222/new until the agent ends\n"
         assert fleet.known[0].path == Path("/data/new.db")
 
+    def test_one_that_does_not_work(self, agent: Agent) -> None:
+        fleet = Fleet([figures(state="failed", problem="Bucket `app` does not exist")])
+        fleet.known[0].replica = "nats://h:4222/app"
+        out, err = agent.both(fleet, "add", str(APP), "--replica", "nats://h:4222/app", code=1)
+        assert out.startswith(f"{APP}: already added")
+        assert err == "litefleet: failed: Bucket `app` does not exist\n"
+
     def test_a_section_on_standard_input_keeps_secrets_off_the_command_line(
         self, agent: Agent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -169,7 +176,7 @@ class TestAddAndRemove:
         monkeypatch.setattr("sys.stdin", io.StringIO(section))
         fleet = Fleet()
         agent(fleet, "add", "/data/new.db", "--replica", "-")
-        (call,) = fleet.begun
+        call = fleet.begun[0]
         assert isinstance(call, tuple)
         assert isinstance(call[1], Database)
         credentials = Credentials(username="app", password=SECRET)

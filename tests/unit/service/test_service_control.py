@@ -207,7 +207,7 @@ class TestAdd:
             assert answer.status == 200, answer.body
             assert SECRET not in answer.body.decode()
             assert answer.json()["status"] == "added"
-            (call,) = fleet.begun
+            call = fleet.begun[0]
             assert isinstance(call, tuple)
             assert isinstance(call[1], Database)
             return call[1]
