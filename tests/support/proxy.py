@@ -21,6 +21,8 @@ class Proxy:
         #: Seconds, one way.
         self.latency = latency
         self.port = 0
+        #: Connections that clients have made, those included that were dropped at once.
+        self.connections = 0
         #: Bytes that went from clients to the server.
         self.upstream = 0
         #: Bytes that clients have given to the proxy, whether they went further or not.
@@ -73,6 +75,12 @@ class Proxy:
             self._took.clear()
             await self._took.wait()
 
+    async def wait_connections(self, count: int) -> None:
+        """Until clients have made that many connections in all."""
+        while self.connections < count:
+            self._took.clear()
+            await self._took.wait()
+
     def resume(self) -> None:
         self.hung.clear()
         self._flowing.set()
@@ -81,6 +89,8 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self.handlers.add(task)
+        self.connections += 1
+        self._took.set()
         task.add_done_callback(self.handlers.discard)
         if not self._accepting:
             writer.transport.abort()

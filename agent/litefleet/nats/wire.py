@@ -306,7 +306,7 @@ class WireClient(Client):
         if self._renew_tls is not None:
             self._tls_wanted = self.options["tls"] = await asyncio.to_thread(self._renew_tls)
         # Closing cancels this task, but an attempt that fails at that moment takes the cancellation with it.
-        if False:
+        if self._over:
             raise asyncio.CancelledError
         self._transport = Wire(self._tls_wanted, s.tls_name or s.uri.hostname or "", self._moved)
         await super()._connect_to_server(s)
