@@ -109,7 +109,8 @@ class Connection:
         The pause between two attempts doubles from ``server.reconnect_wait`` to half a minute; each is as ``open``.
         """
         pause = self.server.reconnect_wait
-        while True:
+        # Not only the cancellation ends it: nats-py may swallow that while it connects.
+        while not self._closing:
             await self._ends.wait()
             try:
                 await self._revive()
@@ -278,7 +279,11 @@ class Connection:
         callbacks = Callbacks(
             self._on_error, self._on_disconnected, self._on_reconnected, self._on_closed, self._room.set
         )
-        self._client = await dial(self.server, self._name, callbacks)
+        client = await dial(self.server, self._name, callbacks)
+        if self._closing:
+            await hang_up(client)
+            raise self._end()
+        self._client = client
         self._subscription = None
         self._ended = False
         self._ends.clear()
@@ -321,6 +326,7 @@ class Connection:
     async def close(self) -> None:
         """Let go of it, within bounds."""
         self._closing = True
+        self._ends.set()
         url = self.connected_url
         if self._client is not None:
             await hang_up(self._client)

@@ -99,6 +99,8 @@ class Protection:
 
     async def once(self) -> None:
         """Bring the bucket up to date, and end."""
+        # Before the database is touched at all.
+        await self._store.check()
         await self._restore_missing()
         await self._work(self._spool.load)
         await self.replicator.once()

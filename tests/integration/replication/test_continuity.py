@@ -309,13 +309,14 @@ def test_who_takes_a_bucket_over_shuts_the_other_out(case: Case) -> None:
 
 
 def test_of_two_agents_for_one_database_the_later_one_goes_on(case: Case) -> None:
+    config = write_config(case.directory / "second.yml", case.server.url, {case.path: case.bucket})
     with Writer(case.path) as writer, Agent(case.config).ready() as agent:
         writer.do("insert 5 5 500")
         settle(case.config)
-        with Agent(case.config).ready() as second:
+        with Agent(config).ready() as second:
             writer.do("insert 5 5 500")
             assert agent.wait() == 4
-            settle(case.config)
+            settle(config)
             assert second.stop() == 0
         writer.close()
     case.assert_restores()
