@@ -62,7 +62,7 @@ bench: $(VENV)/ready ## Side by side with Litestream, in one run
 	@$(BIN)/python -m bench
 
 .PHONY: conditions
-conditions: $(VENV)/ready ## The hard conditions, with Litestream beside it (about 5 minutes); writes docs/conditions.md
+conditions: $(VENV)/ready ## The hard conditions, with Litestream beside it (about 10 minutes); writes docs/conditions.md
 	@$(BIN)/python -m tests.conditions --write docs/conditions.md
 
 .PHONY: fuzz

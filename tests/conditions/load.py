@@ -147,8 +147,8 @@ def slow_neighbour(scene: Scene) -> Seen:
 
 
 CONDITIONS = (
-    Condition(810, f"A new database of {NEW_MEGABYTES} MB: what is in the bucket after half a minute", copies),
-    Condition(819, f"A read transaction of {READ_SECONDS} s keeps a large WAL", long_reader, waiting=True),
+    Condition(810, f"A new database of {NEW_MEGABYTES} MB, half a minute after the start", copies, waiting=True),
+    Condition(819, f"A read transaction of {READ_SECONDS} s, the WAL above its limit", long_reader, waiting=True),
     Condition(821, f"Peak memory with a database of {SIZES[0]} and of {SIZES[1]} MB", memory),
     Condition(822, "The server of one of two databases hangs", slow_neighbour, waiting=True),
 )

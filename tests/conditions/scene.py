@@ -92,8 +92,13 @@ class Scene:
             {"path": str(db), **(each or {}), "replica": {"type": "nats", **replica}}
             for db, replica in replicas.items()
         ]
-        path.write_text(yaml.safe_dump({"dbs": dbs, **top}, sort_keys=False))
+        path.write_text(yaml.safe_dump({"dbs": dbs, **self.defaults, **top}, sort_keys=False))
         return path
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What keeps the program inside its directory."""
+        return {"spool": {"path": str(self.spool)}} if self.ours else {}
 
     def simple(self, database: Path, url: str, bucket: str = "backups", **top: Any) -> Path:
         """One database to one bucket."""

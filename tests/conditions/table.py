@@ -7,26 +7,10 @@ import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tests.conditions import elsewhere
 from tests.conditions.scene import Condition, Seen
 from tests.support.natsserver import binary
 from tests.support.running import BIN
-
-BELOW = """\
-## Weaknesses without a row of their own
-
-Shown by another row:
-
-- Reads that end after 5 s (Litestream): 8, 802. Restores that ignore `-parallelism`: 802.
-- A list of all objects for each question: 11. Lists of an idle program: 13.
-- A page index held in memory: 821. Positions that are numbers only, whatever the files hold: 811, 824.
-- `nkey:` and URL forms: 1, 4, 5, 6.
-
-Without one:
-
-- `tls: true` ignored, and a crash on a missing bucket: Litestream before 0.5.16, not seen with the version above.
-- A follower that cannot go on after a restart (`restore -f`): litefleet has no follow mode.
-- A JetStream domain: neither has an option for it.
-""".splitlines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +49,9 @@ def render(rows: list[Row]) -> str:
         "# The hard conditions",
         "",
         "What happens on a bad day, provoked for real with both programs against real nats-servers of 127.0.0.1, on",
-        "one machine, with the defaults of each (only the time to end is shortened where the server is gone or full).",
-        "These conditions were chosen because they are hard; what both do well is not here. Seconds are of single",
-        "runs, so take them as orders of magnitude.",
+        "one machine. Both run with their defaults, except that intervals and limits are shortened alike where a row",
+        "would take hours or gigabytes otherwise. Most conditions were chosen because Litestream fails in them; what",
+        "both do well is not here. Seconds are of single runs, so take them as orders of magnitude.",
         "`make conditions` runs it all and writes this page; the command of a row runs that row alone.",
         "",
         f"{versions}; {datetime.now(UTC):%Y-%m-%d}.",
@@ -84,7 +68,15 @@ def render(rows: list[Row]) -> str:
         theirs = f"{'holds' if row.theirs.good else 'fails'}: {_cell(row.theirs.text)}"
         command = f"`python -m tests.conditions --only {number}`"
         lines.append(f"| {number} | {row.condition.title} | {theirs} | {ours} | {command} |")
-    return "\n".join([*lines, "", *BELOW]) + "\n"
+    lines += ["", "## Shown by other rows", ""]
+    lines += [f"- {number}. {what}: see {_and(rows)}." for number, (what, rows) in elsewhere.SHOWN.items()]
+    lines += ["", "## Not provoked", ""]
+    lines += [f"- {number}. {what}" for number, what in elsewhere.NOT_PROVOKED.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _and(numbers: tuple[int, ...]) -> str:
+    return " and ".join(map(str, numbers))
 
 
 def _cell(text: str) -> str:
