@@ -246,11 +246,11 @@ def by_signal(site: Site, agent: Agent) -> None:
 def test_a_database_that_cannot_be_replicated_is_said_so_when_it_is_added(site: Site, opened: Opened) -> None:
     opened(site.database("a"))
     opened(site.database("b"))
-    with Agent(site.configure("a")).ready() as agent:
+    with Agent(site.configure("a", **{"shutdown-sync-timeout": "1s"})).ready() as agent:
         text = site.ask("add", site.database("b"), "--replica", f"{site.server.url}/nowhere", code=1)
         assert "`nowhere`" in text
         assert site.status(code=1)["a"]["status"] == "ok"
-        agent.stop()
+        assert agent.stop() == 8
 
 
 def test_the_last_database_may_be_removed_and_another_be_added(site: Site, opened: Opened) -> None:

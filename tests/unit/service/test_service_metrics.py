@@ -6,9 +6,10 @@ import asyncio
 import gzip
 import os
 import socket
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -147,19 +148,29 @@ async def test_a_scrape_may_be_compressed() -> None:
 
 
 async def test_figures_that_change_during_a_scrape_do_no_harm() -> None:
-    """A thread writes out a copy; the loop goes on meanwhile."""
-    many = [Figures(Path(f"/data/{number}.db"), "nats://h/b") for number in range(100)]
-    async with served(Fleet(list(many))) as where, asyncio.TaskGroup() as tasks:
+    """What is written out in a thread is how things were when it began; the loop goes on meanwhile."""
+    one = Figures(Path("/data/app.db"), "nats://h/b", captured_txid=1, done=Counter({"uploads": 1}))
+    one.levels[0] = Level(1, 10)
+    began, changed = threading.Event(), threading.Event()
+
+    class Slow(Metrics):
+        def text(self, figures: Sequence[Figures], *, started: float, now: float) -> bytes:
+            began.set()
+            assert changed.wait(30)
+            return super().text(figures, started=started, now=now)
+
+    async with served(Fleet([one]), Slow()) as where, asyncio.TaskGroup() as tasks:
         scraping = tasks.create_task(scrape(where))
-        turns = 0
-        while not scraping.done():
-            for one in many:
-                one.errors[f"E{turns % 7}"] += 1
-                one.done[f"d{turns % 5}"] += 1
-                one.levels[turns % 9] = Level(1, 1)
-            turns += 1
-            await asyncio.sleep(0)
-    assert len(scraping.result()) > 100 * 15
+        assert await asyncio.to_thread(began.wait, 30)
+        one.captured_txid = 2
+        one.errors["E"] = one.done["uploads"] = 2
+        one.levels[0].objects = 2
+        changed.set()
+    found = scraping.result()
+    assert value(found, "captured_txid", db="/data/app.db") == 1
+    assert value(found, "uploads_total", db="/data/app.db") == 1
+    assert value(found, "objects", db="/data/app.db", level="0") == 1
+    assert value(found, "errors_total", db="/data/app.db", kind="E") is None
 
 
 @pytest.mark.parametrize("state", ["starting", "replicating", "waiting", "stopped"])
