@@ -31,7 +31,7 @@ class Row:
 
     database: str
     status: str
-    #: Who says so: ``agent`` or ``bucket``.
+    #: Who says so: ``agent``, ``bucket`` or nobody.
     source: str
     txid: str | None = None
     time: str | None = None

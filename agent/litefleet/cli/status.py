@@ -7,7 +7,8 @@ The running agent is asked; without one, or with --remote, each database is comp
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,15 @@ from litefleet.cli.common import (
     size_text,
 )
 from litefleet.cli.examine import Row, by_agent, by_bucket
-from litefleet.config.settings import Settings
+from litefleet.config.settings import Database, Settings
 from litefleet.errors import AgentUnreachable, ConfigError, UsageError
 from litefleet.service.interface import path_text
 
 #: Seconds that the agent has to send what is committed.
 _SYNC = 2.0
+#: Databases that are looked at in their buckets at the same time.
+_AT_ONCE = 8
+_UNTOLD = "which databases the directory has, only a running agent can tell"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +86,24 @@ async def _rows(options: argparse.Namespace) -> list[Row]:
         return [await by_bucket(find_database(settings, options.target))]
     own = {str(database.path): database for database in settings.databases}
     more = [by_agent(figures) for path, figures in known.items() if path not in own]
-    return [by_agent(known[p]) if p in known else await by_bucket(one) for p, one in own.items()] + more
+    looked_at = await _look([database for path, database in own.items() if path not in known])
+    rows = [by_agent(known[path]) if path in known else looked_at[path] for path in own]
+    # What nobody has looked at is not well.
+    untold = [] if known else [Row(str(one.directory), "unknown", "", detail=_UNTOLD) for one in settings.directories]
+    return rows + more + untold
+
+
+async def _look(databases: Sequence[Database]) -> dict[str, Row]:
+    """By path."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def look(database: Database) -> Row:
+        async with room:
+            return await by_bucket(database)
+
+    async with asyncio.TaskGroup() as tasks:
+        running = {str(database.path): tasks.create_task(look(database)) for database in databases}
+    return {path: task.result() for path, task in running.items()}
 
 
 async def _ask(options: argparse.Namespace, settings: Settings | None) -> dict[str, Mapping[str, Any]]:

@@ -301,6 +301,17 @@ class TestStatus:
             ("/data/forgotten.db", "bucket"), (str(APP), "agent"), ("/data/added.db", "agent"),
         ]  # fmt: skip
 
+    def test_a_directory_of_which_nobody_knows_anything_is_not_well(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "litefleet.yml"
+        replica = {"url": "nats://127.0.0.1:1", "bucket": "app"}
+        entry = {"dir": str(tmp_path), "pattern": "*.db", "replica": replica}
+        path.write_text(json.dumps({"dbs": [entry], "socket": {"path": str(tmp_path / "none.sock")}}))
+        assert main(["status", "--json", "--config", str(path)]) == 1
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["database"], row["status"]) == (str(tmp_path), "unknown")
+
     def test_remote_does_not_ask(
         self, agent: Agent, config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
