@@ -15,13 +15,15 @@ from tests.support.running import Process
 COMMITS = 6
 #: Transactions that are in the bucket before anything happens.
 HISTORY = 15
+#: Files that are to wait for the server when something happens to them.
+WAITING = 3
 NOTHING = "keeps nothing there"
 
 
 def kept(scene: Scene) -> list[Path]:
     """Files with transactions that the program keeps, the oldest first."""
     places = (scene.spool, scene.directory / ".app.db-litestream")
-    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    files = [path for place in places for path in place.rglob("*.ltx")]
     return sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
 
 
@@ -30,6 +32,18 @@ def _commits(database: Path, process: Process, number: int = COMMITS) -> None:
     for _ in range(number):
         commit(database)
         process.wait_quietly(1.2)
+
+
+def _waiting(scene: Scene, database: Path, process: Process) -> list[Path]:
+    """Commit until some files wait for the server that cannot be reached, or until none will; the oldest first."""
+    before = set(kept(scene))
+
+    def some() -> bool:
+        _commits(database, process, 1)
+        return len(set(kept(scene)) - before) >= WAITING
+
+    comes_true(some, 45)
+    return [path for path in kept(scene) if path not in before]
 
 
 def _verdict(scene: Scene, database: Path, server: NatsServer, done: str, output: str) -> Seen:
@@ -58,10 +72,8 @@ def _while_it_runs(scene: Scene, harm: Callable[[list[Path]], str], **options: A
             comes_true(lambda: bool(subjects(server.url)))
             _commits(database, process, HISTORY)
             process.wait_quietly(3)
-            before = set(kept(scene))
             way.cut()
-            _commits(database, process)
-            done = harm([path for path in kept(scene) if path not in before])
+            done = harm(_waiting(scene, database, process))
             _commits(database, process)
             way.heal()
             process.wait_quietly(5)
@@ -101,7 +113,7 @@ def damaged_while_stopped(scene: Scene) -> Seen:
             comes_true(lambda: bool(subjects(server.url)))
             process.wait_quietly(3)
             server.stop()
-            _commits(database, process)
+            _waiting(scene, database, process)
             stop(process)
         files = kept(scene)
         if files:
