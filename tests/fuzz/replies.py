@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 
 from nats.aio.msg import Msg
 
+from litefleet.bucket.settings import BucketSettings, apply
+from litefleet.bucket.settings import read as read_settings
 from litefleet.config.settings import Server
 from litefleet.errors import NatsError, ServerUnreachable
 from litefleet.nats.batch import Batch
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Exchange, Reply
-from litefleet.nats.jetstream import Names, parse
+from litefleet.nats.inventory import stream_subjects
+from litefleet.nats.jetstream import Names
 from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_digest, decode_metadata, encode_name
 from litefleet.nats.metadata import parse_time as read_time
 from litefleet.nats.objects import ObjectStore
@@ -24,6 +29,7 @@ from tests.fuzz.target import Cut, text_of
 NOW = datetime(2026, 11, 23, 8, 32, 22, tzinfo=UTC)
 SERVER = Server(("nats://127.0.0.1:4222",))
 MOST_MESSAGES = 8
+_C = TypeVar("_C", bound=Connection)
 
 
 def time(data: bytes) -> None:
@@ -76,14 +82,46 @@ def token_of(body: bytes) -> str:
         return ""
 
 
+class Answering(Connection):
+    """One whose server gives the same answer to every request."""
+
+    # ruff: noqa: ARG002 -- the signature is Connection's
+    answer = b""
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Reply:
+        return Reply(self.answer, {}, 0, "")
+
+
 def answer(data: bytes) -> None:
-    """The answer to a request of JetStream's API: a JSON object without an error, or an error of the tree."""
-    try:
-        found = parse(Reply(data, {}, 0, ""), Names("B"), _connection())
-    except NatsError as error:
-        assert error.message
-        return
-    assert isinstance(found, dict)
+    """The answer to a request of JetStream's API, whoever asks: something to work with, or an error of the tree."""
+    _LOOP.run_until_complete(_answer(data))
+
+
+async def _answer(data: bytes) -> None:
+    names, connection = Names("B"), _answering()
+    connection.answer = data
+    for ask in (
+        ObjectStore(connection, "B").check,
+        partial(read_settings, connection, "B"),
+        partial(apply, connection, BucketSettings("B"), check=True),
+        partial(stream_subjects, connection, names, names.all_chunks),
+    ):
+        try:
+            await ask()
+        except NatsError as error:
+            assert error.message
+
+
+@cache
+def _answering() -> Answering:
+    return _prepared(Answering(SERVER, "fuzz"))
 
 
 def batch(data: bytes) -> None:
@@ -130,7 +168,10 @@ _LOOP = asyncio.new_event_loop()
 @cache
 def _connection() -> Connection:
     """One that has never reached its server."""
-    connection = Connection(SERVER, "fuzz")
+    return _prepared(Connection(SERVER, "fuzz"))
+
+
+def _prepared(connection: _C) -> _C:
     connection._client = WireClient(None, lambda: None)
     connection._inbox = "_INBOX.fuzz."
     return connection

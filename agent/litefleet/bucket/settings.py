@@ -110,15 +110,18 @@ async def _is_settled(connection: Connection, names: Names, *, in_place: bool) -
         return False  # an election: nobody answers until there is a leader
     cluster: dict[str, Any] = info.get("cluster") or {}
     # Servers before 2.15 do not say `desired`; while they move a stream it has replicas to spare.
-    spare = len(cluster.get("replicas") or ()) - (info["config"]["num_replicas"] - 1)
+    spare = len(cluster.get("replicas") or ()) - (info.get("config", {}).get("num_replicas", 1) - 1)
     return not in_place or ("desired" not in cluster and spare <= 0)
 
 
 async def _info(connection: Connection, names: Names) -> dict[str, Any] | None:
     try:
-        return await api_request(connection, names, "INFO")
+        found = await api_request(connection, names, "INFO")
     except BucketNotFound:
         return None
+    if "num_replicas" not in found.get("config", {}):
+        raise RequestFailed(f"{connection.connected_url} does not say how bucket `{names.bucket}` is configured")
+    return found
 
 
 def _settings(name: str, config: dict[str, Any]) -> BucketSettings:

@@ -11,7 +11,7 @@ from typing import Any
 from litefleet.errors import RequestFailed
 from litefleet.nats.batch import Stored
 from litefleet.nats.connection import Connection
-from litefleet.nats.jetstream import Names, api_request
+from litefleet.nats.jetstream import Names, api_request, server_time
 from litefleet.nats.metadata import MetadataUnreadable, ObjectInfo, decode_metadata, parse_time
 from litefleet.nats.newest import Lagging, newest
 
@@ -80,7 +80,7 @@ async def stream_subjects(connection: Connection, names: Names, pattern: str) ->
             state = now
             counts.update(page)
             if len(page) < PAGE:
-                return Subjects(counts, int(now.get("last_seq", 0)), parse_time(str(answer.get("ts", ""))))
+                return Subjects(counts, int(now.get("last_seq", 0)), server_time(answer, connection))
     raise RequestFailed(
         f"Bucket `{names.bucket}` on {connection.connected_url} changes too fast to be looked through",
         hint="try again when less is written to it",

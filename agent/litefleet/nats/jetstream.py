@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from litefleet.errors import (
@@ -19,7 +20,7 @@ from litefleet.errors import (
 )
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Reply
-from litefleet.nats.metadata import encode_name
+from litefleet.nats.metadata import encode_name, parse_time
 
 STREAM_NOT_FOUND = 10059
 STREAM_NAME_EXISTS = 10058
@@ -32,6 +33,26 @@ TOO_MANY_REQUESTS = 10167
 WRONG_LAST_SEQUENCE = 10071
 #: Another message that carries a check of the same subject is on its way.
 CHECK_UNDER_WAY = 10164
+
+_NONE = type(None)
+#: Of answers, and of the parts of them, what is read anywhere, and what it can be.
+_KINDS: dict[tuple[str, ...], dict[str, tuple[type, ...]]] = {
+    (): {"config": (dict,), "state": (dict,), "cluster": (dict, _NONE), "ts": (str,), "created": (str,)},
+    ("config",): {
+        "num_replicas": (int,),
+        "max_bytes": (int,),
+        "max_age": (int,),
+        "storage": (str,),
+        "compression": (str,),
+        "description": (str,),
+        "allow_direct": (bool,),
+        "allow_rollup_hdrs": (bool,),
+        "placement": (dict, _NONE),
+    },
+    ("config", "placement"): {"tags": (list, _NONE), "cluster": (str,)},
+    ("state",): {"messages": (int,), "bytes": (int,), "last_seq": (int,), "subjects": (dict, _NONE)},
+    ("cluster",): {"leader": (str,), "replicas": (list, _NONE)},
+}
 
 _BUCKET = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -115,12 +136,36 @@ def parse(reply: Reply, names: Names, connection: Connection) -> dict[str, Any]:
         answer = json.loads(reply.data)
     except (ValueError, RecursionError):
         answer = None
-    if not isinstance(answer, dict):
+    if not isinstance(answer, dict) or not _is_sound(answer):
         raise RequestFailed(f"{connection.connected_url} sent something else than JetStream's answer")
     error = answer.get("error")
     if isinstance(error, dict):
         raise refusal(error, names.bucket, connection.connected_url)
     return answer
+
+
+def _is_sound(answer: Mapping[str, Any]) -> bool:
+    """Whether everything in it that is read anywhere is of the kind that JetStream sends; what is not there is."""
+    for path, kinds in _KINDS.items():
+        fields: Mapping[str, Any] = answer
+        for step in path:
+            fields = fields.get(step) or {}
+        if not all(_fits(fields[key], kinds[key]) for key in kinds.keys() & fields.keys()):
+            return False
+    subjects: Mapping[str, Any] = answer.get("state", {}).get("subjects") or {}
+    return all(_fits(count, (int,)) for count in subjects.values())
+
+
+def _fits(value: object, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds and (not isinstance(value, int) or -1 <= value < 1 << 64)
+
+
+def server_time(answer: Mapping[str, Any], connection: Connection) -> datetime:
+    """The server's clock as it answered; raises ``RequestFailed`` if it does not say."""
+    try:
+        return parse_time(str(answer.get("ts", "")))
+    except ValueError:
+        raise RequestFailed(f"{connection.connected_url} sent an answer without a time") from None
 
 
 def refusal(error: Mapping[str, Any], bucket: str, url: str) -> NatsError:

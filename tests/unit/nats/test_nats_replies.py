@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
@@ -12,7 +14,7 @@ from litefleet.errors import RequestFailed
 from litefleet.nats.batch import Batch
 from litefleet.nats.connection import Connection
 from litefleet.nats.exchange import Exchange, Reply
-from litefleet.nats.jetstream import Names, parse
+from litefleet.nats.jetstream import Names, parse, server_time
 from litefleet.nats.wire import WireClient
 
 SUBJECT = "$JS.API.DIRECT.GET.OBJ_B"
@@ -28,6 +30,33 @@ def unconnected() -> Connection:
 async def test_an_answer_that_is_no_json_object_is_a_failed_request(answer: bytes) -> None:
     with pytest.raises(RequestFailed, match="something else than JetStream's answer"):
         parse(Reply(answer, {}, 0, ""), Names("B"), unconnected())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"config": []},
+        {"config": None},
+        {"config": {"max_bytes": "1"}},
+        {"config": {"max_age": 1.5}},
+        {"config": {"num_replicas": True}},
+        {"config": {"placement": {"tags": 1}}},
+        {"state": {"last_seq": -5}},
+        {"state": {"bytes": 1 << 64}},
+        {"state": {"subjects": {"$O.B.C.x": "1"}}},
+        {"cluster": {"replicas": 3}},
+        {"ts": 5},
+    ],
+)
+async def test_an_answer_with_parts_of_another_kind_is_a_failed_request(answer: dict[str, Any]) -> None:
+    with pytest.raises(RequestFailed, match="something else than JetStream's answer"):
+        parse(Reply(json.dumps(answer).encode(), {}, 0, ""), Names("B"), unconnected())
+
+
+@pytest.mark.parametrize("answer", [{}, {"ts": ""}, {"ts": "now"}, {"ts": "0001-01-01T00:00:00+14:00"}])
+async def test_an_answer_without_a_time_is_a_failed_request(answer: dict[str, Any]) -> None:
+    with pytest.raises(RequestFailed, match="without a time"):
+        server_time(answer, unconnected())
 
 
 @pytest.mark.parametrize("number", ["²", "٣", "1" * 5000, "-1", "1.0", "0x1", ""])
