@@ -17,7 +17,7 @@ from litefleet.cli.common import load_config, print_json, print_table, size_text
 from litefleet.cli.configured import JOBS, Buckets, look_at_all
 from litefleet.cli.progress import Progress
 from litefleet.config.settings import Database, Directory
-from litefleet.errors import LitefleetError, NoBackup, RestoreError
+from litefleet.errors import LitefleetError, NoBackup, OutputExists, RestoreError
 from litefleet.restore import Plan, plan, restore
 from litefleet.restore.output import check_free
 from litefleet.restore.parents import make_parents
@@ -77,7 +77,7 @@ async def run(options: argparse.Namespace) -> int:
         raise RestoreError(
             f"{failed} of {len(rows)} databases cannot be restored" if options.dry_run
             else f"{failed} of {len(rows)} databases were not restored",
-            hint="the table says why; what it calls restored is in its place",
+            hint="the table says why" + ("; the others are there" if failed < len(rows) else ""),
         )  # fmt: skip
     return 0
 
@@ -117,7 +117,11 @@ async def _plan(options: argparse.Namespace, job: _Job, buckets: Buckets) -> Non
         row.result, row.detail = "skipped", "exists"
         return
     if not options.dry_run:
-        await asyncio.to_thread(check_free, job.output, force=options.force)
+        try:
+            await asyncio.to_thread(check_free, job.output, force=options.force)
+        except OutputExists as error:
+            error.hint = "`--force` replaces it, `--if-db-not-exists` leaves it, `--output-dir` writes elsewhere"
+            raise
     replica = job.database.replica
     catalogue = buckets.catalogue(replica)
     if not catalogue.files and options.if_replica_exists:

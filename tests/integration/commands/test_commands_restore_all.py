@@ -72,9 +72,7 @@ def three(backup: Backup, copied: Callable[[], str], place: Path) -> Path:
 def test_one_that_fails_does_not_stop_the_others(backup: Backup, three: Path, place: Path) -> None:
     code, rows, err = restore_all(three, "--jobs", "1", "--integrity-check", "full")
     assert code == 7
-    assert err == (
-        "litefleet: 1 of 3 databases were not restored; the table says why; what it calls restored is in its place\n"
-    )
+    assert err == "litefleet: 1 of 3 databases were not restored; the table says why; the others are there\n"
     assert tree(place) == {"a.db": backup.newest, "c.db": backup.newest}
     assert [row["result"] for row in rows.values()] == ["restored", "failed", "restored"]
     assert f"TXID {3:016x} is missing" in rows["b.db"]["detail"]
@@ -113,6 +111,7 @@ def test_what_is_there_stays_or_is_left_out_or_replaced(backup: Backup, three: P
     code, rows, _ = restore_all(three)
     assert (code, rows["a.db"]["result"], rows["c.db"]["result"]) == (7, "failed", "restored")
     assert "Output exists" in rows["a.db"]["detail"]
+    assert "--output-dir" in rows["a.db"]["detail"]
     assert (place / "a.db").read_bytes() == OLD
     (place / "c.db").unlink()
     _, rows, _ = restore_all(three, "--if-db-not-exists")

@@ -44,7 +44,7 @@ def templates(draw: st.DrawFn) -> str:
 @given(
     templates(), st.lists(st.lists(WORD, min_size=1, max_size=3), max_size=4), st.lists(st.text("ab/.-", max_size=9))
 )
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_every_file_comes_back_from_its_path_and_nothing_else_does(
     template: str, tree: list[list[str]], strange: list[str]
 ) -> None:

@@ -38,7 +38,7 @@ def planned(catalogue: Catalogue, txid: int) -> tuple[LTXFile, int, int] | None:
 
 
 @given(buckets())
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_every_listed_point_can_be_planned_as_listed_and_no_other(catalogue: Catalogue) -> None:
     listed = points(catalogue.files)
     assert [point.txid for point in listed] == sorted({point.txid for point in listed})
