@@ -11,7 +11,7 @@ import pytest
 from litefleet.errors import WALError
 from litefleet.wal import INDEX_SIZE, WalIndex
 from tests.support.sqlitewriter import Writer
-from tests.unit.wal.reference import Wal, recover
+from tests.unit.wal.reference import Wal, checksum, recover
 
 PAGE_SIZES = [512, 1024, 4096, 32768, 65536]
 ROWS = "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) INSERT INTO t SELECT i, randomblob(300) FROM n"
@@ -151,15 +151,29 @@ def test_an_index_that_nobody_has_set_up_yet_says_nothing() -> None:
     assert WalIndex.parse(bytes(INDEX_SIZE)) is None
 
 
+def signed(words: bytes) -> bytes:
+    """Both headers of 40 bytes, with the checksum that belongs to them."""
+    return (words + struct.pack("=2I", *checksum(words, "="))) * 2
+
+
 def test_an_index_of_another_version_is_refused(index_bytes: bytes) -> None:
-    words = [3007001, *struct.unpack_from("=9I", index_bytes, 4)]
-    s0 = s1 = 0
-    for x0, x1 in zip(words[::2], words[1::2], strict=True):
-        s0 = (s0 + x0 + s1) & 0xFFFFFFFF
-        s1 = (s1 + x1 + s0) & 0xFFFFFFFF
-    header = struct.pack("=12I", *words, s0, s1)
+    content = signed(struct.pack("=I", 3007001) + index_bytes[4:40]) + index_bytes[96:]
     with pytest.raises(WALError, match="version 3007001"):
-        WalIndex.parse(header * 2 + index_bytes[96:])
+        WalIndex.parse(content)
+
+
+@pytest.mark.parametrize("size", [0, 2, 256, 511, 513, 3 << 12])
+def test_an_index_of_frames_with_an_impossible_page_size_is_refused(index_bytes: bytes, size: int) -> None:
+    content = signed(index_bytes[:14] + struct.pack("=H", size) + index_bytes[16:40]) + index_bytes[96:]
+    with pytest.raises(WALError, match=f"page size of {size} bytes"):
+        WalIndex.parse(content)
+
+
+def test_a_wal_that_begins_anew_has_nothing_to_copy_before_the_copied_frames_are_reset(index_bytes: bytes) -> None:
+    index = WalIndex.parse(index_bytes[:96] + struct.pack("=I", 1000) + index_bytes[100:])
+    assert index is not None
+    assert index.frames < index.backfilled == 1000
+    assert index.uncopied == 0
 
 
 def test_the_index_is_read_while_sqlite_writes_it(tmp_path: Path) -> None:

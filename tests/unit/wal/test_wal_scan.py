@@ -106,6 +106,12 @@ def test_pages_beyond_the_final_size_are_left_out() -> None:
     assert scan(reader(content), SIZE, SALTS, start=0, stop=5).newest == {1: 4, 2: 1}
 
 
+def test_a_frame_of_page_0_is_refused() -> None:
+    content = write(SIZE, [([1, 0, 2], 2)])
+    with pytest.raises(WALError, match="frame 1 holds page 0"):
+        scan(reader(content), SIZE, SALTS, start=0, stop=3)
+
+
 def test_more_frames_than_one_read_takes_are_all_seen() -> None:
     size, count = 65536, 150
     content = write(size, [([page], page) for page in range(1, count + 1)])
