@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from litefleet.cli.common import (
     add_config,
@@ -20,6 +21,7 @@ from litefleet.cli.common import (
 )
 from litefleet.cli.progress import Progress
 from litefleet.config.values import format_duration
+from litefleet.errors import ObjectCorrupt
 from litefleet.nats.clean import Leftovers, remove, survey
 from litefleet.nats.connection import Connection
 from litefleet.nats.objects import BucketStatus, ObjectStore
@@ -31,6 +33,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     option(parser, "dry-run", action="store_true", help="show what would be removed, and stop")
     option(
+        parser, "force", action="store_true", help="remove half objects even if they are as many as lost data leaves"
+    )
+    option(
         parser, "older-than", type=duration, default=3600.0, metavar="TIME",
         help="leave alone what may be on its way: half objects and chunks that are younger (default: 1h)",
     )  # fmt: skip
@@ -38,12 +43,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Exit code 0: nothing is left that could be removed; raises NatsError."""
+    """Exit code 0: nothing is left that could be removed; raises NatsError, ObjectCorrupt for doubtful half objects."""
     replica, _ = find_target(options, options.target)
     async with Connection.open(replica.server) as connection:
         store = ObjectStore(connection, replica.bucket)
         before = await store.check()
         found = await survey(connection, store.names, older_than=options.older_than)
+        doubt = _doubt(found, store) if found.damaged and not options.force else None
+        if doubt is not None:
+            found = replace(found, halves=())
         after = before
         if not options.dry_run:
             with Progress("removing", enabled=sys.stderr.isatty(), amount="{:.0f}".format) as progress:
@@ -53,7 +61,17 @@ async def run(options: argparse.Namespace) -> int:
         print_json(_figures(options, found, before, after))
     else:
         _show(options, found, before, after)
+    if doubt is not None:
+        raise doubt
     return 0
+
+
+def _doubt(found: Leftovers, store: ObjectStore) -> ObjectCorrupt:
+    return ObjectCorrupt(
+        f"{store} lacks chunks of {len(found.halves)} of its {found.objects} objects; none of these was removed",
+        hint="crashes leave fewer: look at the logs and disks of the servers; once there is a new full copy, `--force`"
+        " removes them",
+    )
 
 
 def _figures(options: argparse.Namespace, found: Leftovers, before: BucketStatus, after: BucketStatus) -> object:

@@ -18,6 +18,8 @@ from litefleet.nats.read import Reader
 
 #: Requests to purge a subject that may be on their way.
 FLIGHT = 256
+#: Half objects that are no reason to doubt the server, however few others there are.
+MANY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,17 @@ class Leftovers:
     tombstones: tuple[ObjectInfo, ...]
     halves: tuple[Half, ...]
     uploads: tuple[Upload, ...]
+    #: Objects in all, those that lack chunks among them.
+    objects: int
     #: Objects and uploads that may be on their way still.
     young: int
     #: Subjects of metadata that cannot be read; while there are any, chunks without an object may be theirs.
     unreadable: tuple[str, ...]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether more objects lack chunks than crashes leave: a server has lost data, which another may have."""
+        return len(self.halves) > MANY and 4 * len(self.halves) > self.objects
 
     @property
     def messages(self) -> int:
@@ -78,7 +87,7 @@ async def survey(connection: Connection, names: Names, *, older_than: float) -> 
                 young += 1
             else:
                 uploads.append(Upload(nuid, found.chunks[nuid], chunk.sequence))
-    return Leftovers(found.tombstones, tuple(halves), tuple(uploads), young, found.unreadable)
+    return Leftovers(found.tombstones, tuple(halves), tuple(uploads), len(found.objects), young, found.unreadable)
 
 
 async def remove(

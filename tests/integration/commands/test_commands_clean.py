@@ -161,6 +161,24 @@ def test_an_object_with_a_chunk_too_many_can_be_read_and_stays(
     assert restored(url, place) == backup.newest
 
 
+def test_so_many_half_objects_that_a_server_may_have_lost_data_stay_unless_forced(
+    backup: Backup, littered: tuple[str, str]
+) -> None:
+    url, bucket = littered
+    lost = {"size": 9, "chunks": 1, "mtime": "0001-01-01T00:00:00Z"}
+    bodies = {f"lost/{number}": {"nuid": f"LOST{number}", **lost} for number in range(20)}
+    with_connection(backup.server.url, lambda connection: publish(connection, bodies, bucket))
+    done = agent.run("clean", url, "--older-than", "0", "--json")
+    assert done.code == 5
+    assert "lacks chunks of 21 of its " in done.err
+    assert "none of these was removed" in done.err
+    assert done.err.count("\n") == 1
+    answer = json.loads(done.out)
+    assert (answer["tombstones"], answer["half_objects"], len(answer["orphans"])) == (5, [], 2)
+    assert len(clean(url, "--older-than", "0", "--force")["half_objects"]) == 21
+    assert clean(url, "--older-than", "0")["messages"] == 0
+
+
 def test_a_database_of_the_configuration_names_its_bucket(backup: Backup) -> None:
     done = agent.run("clean", "--config", backup.config, backup.database)
     assert (done.code, done.err) == (0, "")
