@@ -18,7 +18,7 @@ from nats.js import api
 
 from litefleet.bucket.lease import Lease
 from litefleet.ltx import encode
-from tests.fuzz import forms
+from tests.fuzz import forms, spool
 from tests.support.natsserver import NatsServer, nats_server
 from tests.support.operator import Operator
 from tests.support.running import BIN, make_bucket
@@ -59,6 +59,7 @@ def seeds() -> dict[str, list[bytes]]:
         "nats-metadata": bodies,
         "nats-answer": answers,
         "nats-batch": batches,
+        "spool": [spool.left()],
         "bucket-lease": [
             Lease("/a.db", "host", "app", "app", 0o640, "run", 1e9).header().encode(),
             b'{"since": 1e999}',

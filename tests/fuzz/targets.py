@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import buckets, configuration, ltx, replies, wal
+from tests.fuzz import buckets, configuration, ltx, replies, spool, wal
 from tests.fuzz.target import MIB, Target
 
 _ALL = (
@@ -28,5 +28,6 @@ _ALL = (
     Target("bucket-lease", buckets.lease, 1024),
     Target("bucket-plan", buckets.plan, 512),
     Target("bucket-retention", buckets.retention, 256),
+    Target("spool", spool.load, 4096, share=0.2),
 )
 TARGETS = {target.name: target for target in _ALL}

@@ -24,6 +24,9 @@ from litefleet.sqlite import LiveDatabase
 
 log = logging.getLogger("litefleet.replicate")
 
+#: Bytes of the longest mark that is looked at; ours are a hundred.
+MARK_LIMIT = 4096
+
 
 class Pipeline:
     """Lives as long as its database is protected; not to be shared between tasks."""
@@ -174,12 +177,12 @@ class Pipeline:
         if recorded := _recorded(catalogue):
             return recorded
         mark = await self._store.info(MARK_NAME)
-        if mark is None:
+        if mark is None or mark.size > MARK_LIMIT:
             return None
         try:
             content = json.loads(b"".join([block async for block in self._store.read(mark)]))
             return str(content["image"]) if content["txid"] == f"{catalogue.max_txid:016x}" else None
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             log.warning("%s: `%s` in the bucket cannot be read; it is not needed", self._path, MARK_NAME)
             return None
 

@@ -214,7 +214,7 @@ def _read_base(path: Path) -> Position | None:
         content = json.loads(path.read_bytes())
         header = Header.unpack(bytes.fromhex(content["header"]))
         return Position(header, {str(key): str(value) for key, value in content["headers"].items()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, LitefleetError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, LitefleetError):
         return None
 
 
@@ -229,5 +229,5 @@ def _read_marker(marker: Path) -> Waiting | None:
         if size != content["size"] or path.name != f"{header.max_txid:016x}.ltx":
             return None
         return Waiting(header, headers, size, str(content["sha256"]), path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, LitefleetError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, LitefleetError):
         return None
