@@ -14,12 +14,14 @@ from datetime import datetime
 from pathlib import Path
 
 from litefleet.bucket import Catalogue
+from litefleet.bucket.members import holds
 from litefleet.bucket.names import parse_timestamp
 from litefleet.cli import restore_all
 from litefleet.cli.common import (
     add_config,
     add_json,
     find_target,
+    load_config,
     open_store,
     option,
     print_json,
@@ -32,6 +34,7 @@ from litefleet.cli.progress import Progress
 from litefleet.errors import NoBackup, UsageError
 from litefleet.restore import Plan, Restored, plan, restore
 from litefleet.restore.output import check_free
+from litefleet.restore.parents import make_parents
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +94,8 @@ async def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             _show_plan(options, chosen, output)
             return 0
+        if options.output is None:
+            _make_parents(options, output)
         began = time.monotonic()
         with Progress("restoring", enabled=sys.stderr.isatty()) as progress:
             restored = await restore(
@@ -122,6 +127,15 @@ def _jobs(text: str) -> int:
     if not re.fullmatch("[1-9][0-9]?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 99")
     return int(text)
+
+
+def _make_parents(options: argparse.Namespace, output: Path) -> None:
+    """A database of a directory may have lost the directories in between as well."""
+    if output.parent.exists():
+        return
+    for directory in load_config(options).directories:
+        if holds(directory, output):
+            make_parents(directory.directory, output)
 
 
 def _txid(text: str) -> int:

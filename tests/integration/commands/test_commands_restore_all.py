@@ -213,7 +213,6 @@ class TestDirectories:
 
     def test_one_of_them_is_named_by_its_path(self, backup: Backup, shared: str, place: Path) -> None:
         fill(backup, shared, ["sub/a.db"])
-        (place / "sub").mkdir()
         entry = {"dir": str(place), "pattern": "*.db", "recursive": True, "replica": {"bucket": shared}}
         config = write_config(place, [entry], backup.server.url)
         assert agent.run("restore", "--config", config, place / "sub" / "a.db").code == 0
