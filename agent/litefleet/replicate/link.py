@@ -183,7 +183,13 @@ class Link:
         return self._newest
 
     def reconcile(self) -> bool:
-        """Whether what is in the spool goes on from what is in the bucket; if not it is given up."""
+        """Whether what is in the spool goes on from what is in the bucket; if not it is given up. Blocks."""
+        try:
+            return self._reconcile()
+        finally:
+            self._note_spool()
+
+    def _reconcile(self) -> bool:
         base = self.spool.base
         if base is None:
             return False
@@ -192,8 +198,11 @@ class Link:
             known = [base, *(Position(file.header, file.headers) for file in self.spool.files)]
             # A file whose acknowledgement was lost is in both.
             if any(_same(newest, position) for position in known):
-                while len(self.spool) and self.spool.files[0].header.max_txid <= newest.header.max_txid:
+                while len(self.spool) and self.spool.first.header.max_txid <= newest.header.max_txid:
                     self.spool.remove_first()
+                if not len(self.spool):
+                    # It would be a wrong one by the next outage.
+                    self.spool.clear()
                 return True
         if len(self.spool):
             log.warning("%s: %d files of the spool do not go on from what is in the bucket; a full copy replaces them",
@@ -275,10 +284,11 @@ class Link:
         """Send what waits in the spool, oldest first, as long as that works."""
         began, count = time.monotonic(), len(self.spool)
         while len(self.spool) and self.up:
-            file = self.spool.files[0]
+            file = self.spool.first
             content = await self._work(self.spool.read, file)
             if content is None:
-                self.spool.clear()
+                await self._work(self.spool.clear)
+                self._note_spool()
                 raise SpoolLost(f"{file.path} is damaged or gone", hint="a full copy follows")
             try:
                 stored = await self._store.put(

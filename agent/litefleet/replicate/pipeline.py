@@ -124,7 +124,7 @@ class Pipeline:
         if not restorable(catalogue):
             log.warning("%s: the newest state in the bucket cannot be restored; a snapshot follows", self._path)
             self._schedule.demand_snapshot()
-        spooled = self.link.reconcile()
+        spooled = await self._work(self.link.reconcile)
         if spooled and self._cursor is not None:
             return  # captured on while the bucket could not be reached
         self._tail = None
@@ -293,7 +293,7 @@ class Pipeline:
             log.warning("%s: %s", self._path, error)
             self._cursor = self._tail = None
         except (ObjectExists, BucketLost):
-            self.link.spool.clear()
+            await self._work(self.link.spool.clear)
             self.start_over()
             raise
 

@@ -10,7 +10,9 @@ import json
 import logging
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -79,7 +81,9 @@ class Spool:
         """``key`` tells databases and their replicas apart."""
         self._directory = root / hashlib.sha256(key.encode()).hexdigest()[:32]
         self._budget = budget
-        self._files: list[Waiting] = []
+        self._files: deque[Waiting] = deque()
+        #: Bytes on disk.
+        self.size = 0
         #: What the first file follows: the newest level 0 file in the bucket, its header and its object headers.
         self.base: Position | None = None
 
@@ -92,13 +96,19 @@ class Spool:
         return tuple(self._files)
 
     @property
-    def size(self) -> int:
-        """Bytes on disk."""
-        return sum(file.size for file in self._files)
+    def first(self) -> Waiting:
+        """The oldest; only where something waits."""
+        return self._files[0]
 
     def load(self) -> None:
         """Find what an earlier run left; what is not whole, and all that follows a gap, is removed."""
-        self._files = []
+        try:
+            self._load()
+        except OSError as error:
+            log.warning("%s cannot be used: %s", self._directory, error.strerror or error)
+
+    def _load(self) -> None:
+        self._forget()
         self.base = _read_base(self._directory / _BASE)
         there = self._directory.glob("*.json") if self._directory.is_dir() and self.base else ()
         found = sorted(path for path in there if path.name != _BASE)
@@ -108,6 +118,7 @@ class Spool:
                 log.warning("%s is damaged, follows a gap or is too much: it and what follows it is dropped", marker)
                 break
             self._files.append(file)
+            self.size += file.size
         keep = {_BASE} | {
             name for file in self._files for name in (file.path.name, file.path.with_suffix(".json").name)
         }
@@ -133,7 +144,7 @@ class Spool:
 
     def add(self, header: Header, headers: Mapping[str, str], blocks: Iterable[bytes]) -> None:
         """Keep a file, durably. Raises ``SpoolFull``; then nothing of it is kept."""
-        size = 0
+        size, kept = 0, False
         path = self._directory / f"{header.max_txid:016x}.ltx"
         digest = hashlib.sha256()
         try:
@@ -148,16 +159,18 @@ class Spool:
                     file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
-            self._write(
-                path.with_suffix(".json").name, {"size": size, "sha256": digest.hexdigest(), "headers": dict(headers)}
-            )
-        except (OSError, SpoolFull) as error:
-            self._budget.give(size)
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError):
-                raise self._full(error.strerror or str(error)) from None
-            raise
+            position = {"header": header.pack().hex(), "headers": dict(headers)}
+            self._write(path.with_suffix(".json").name, {"size": size, "sha256": digest.hexdigest(), **position})
+            kept = True
+        except OSError as error:
+            raise self._full(error.strerror or str(error)) from None
+        finally:
+            if not kept:
+                self._budget.give(size)
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         self._files.append(Waiting(header, dict(headers), size, digest.hexdigest(), path))
+        self.size += size
 
     def read(self, file: Waiting) -> bytes | None:
         """The content of a file; None if the disk does not hold what was written."""
@@ -168,22 +181,29 @@ class Spool:
         return content if hashlib.sha256(content).hexdigest() == file.sha256 else None
 
     def remove_first(self) -> None:
-        """The oldest file has arrived."""
-        file = self._files.pop(0)
-        file.path.with_suffix(".json").unlink(missing_ok=True)
-        file.path.unlink(missing_ok=True)
+        """The oldest file has arrived; what is left follows it."""
+        if len(self._files) == 1:
+            self.clear()
+            return
+        file = self._files.popleft()
+        self.base = Position(file.header, file.headers)
         self._budget.give(file.size)
-        if not self._files:
-            self.base = None
-            self._remove_directory()
+        self.size -= file.size
+        # At once, so that the rest follows a base whenever the agent is killed. What fails here is found by ``load``.
+        with suppress(OSError):
+            file.path.with_suffix(".json").rename(self._directory / _BASE)
+            file.path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Give up all of it."""
-        self.base = None
-        for file in self._files:
-            self._budget.give(file.size)
-        self._files = []
+        self._forget()
         self._remove_directory()
+
+    def _forget(self) -> None:
+        self.base = None
+        self._budget.give(self.size)
+        self._files.clear()
+        self.size = 0
 
     def _remove_directory(self) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
