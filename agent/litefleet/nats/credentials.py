@@ -85,6 +85,15 @@ def login_options(credentials: Credentials) -> LoginOptions:
     return {}
 
 
+def nkey_renewal(credentials: Credentials) -> Callable[[], str] | None:
+    """What reads the seed of an nkey file anew, and raises as ``login_options``; None for any other login.
+
+    A creds file needs none: nats-py asks for what is in it at every login.
+    """
+    nkey = credentials.nkey
+    return partial(_nkey_seed, nkey) if nkey is not None and _is_file(nkey) else None
+
+
 def read_creds(path: Path) -> UserCredentials:
     """Both blocks of a creds file.
 

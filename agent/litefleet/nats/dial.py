@@ -15,7 +15,7 @@ from nats import errors as nats_errors
 from litefleet.config.settings import Server
 from litefleet.errors import NatsError
 from litefleet.nats.causes import combine, explain
-from litefleet.nats.credentials import login_options
+from litefleet.nats.credentials import login_options, nkey_renewal
 from litefleet.nats.tls import make_context
 from litefleet.nats.wire import CLOSE_GRACE, WireClient
 
@@ -75,6 +75,7 @@ async def dial(server: Server, name: str, callbacks: Callbacks) -> WireClient:
             client.settle(
                 max_reconnects=server.max_reconnects,
                 reconnect_wait=server.reconnect_wait,
+                renew_nkey=nkey_renewal(server.credentials),
                 renew_tls=None if server.tls is None else partial(make_context, server.tls),
             )
             client.cause = None

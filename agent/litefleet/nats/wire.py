@@ -6,7 +6,7 @@ Everything that depends on how nats-py works inside is in this file:
 - servers that shake hands before they greet (``handshake_first``), or that leave TLS to the client, are recognised;
 - the first connection makes one attempt at one server, so that its failure can be reported at once;
 - what is closed in the middle of an attempt to reconnect makes no further one;
-- each outage has as many attempts as it should, and each attempt reads the TLS files again;
+- each outage has as many attempts as it should, and each attempt reads TLS and nkey files again;
 - a link that is given up is cut, not flushed: its peer may never read again;
 - the end of a TLS link is not announced as a warning by asyncio;
 - a late answer to a ping that nobody waits for any more does not end the reader;
@@ -239,6 +239,7 @@ class WireClient(Client):
         self._moved = moved
         self._first = True
         self._renew_tls: Callable[[], ssl.SSLContext] | None = None
+        self._renew_nkey: Callable[[], str] | None = None
         self._over = False
         #: What ended the last link, or the last attempt at one.
         self.cause: BaseException | None = None
@@ -273,13 +274,19 @@ class WireClient(Client):
         await self.force_reconnect()
 
     def settle(
-        self, *, max_reconnects: int, reconnect_wait: float, renew_tls: Callable[[], ssl.SSLContext] | None = None
+        self,
+        *,
+        max_reconnects: int,
+        reconnect_wait: float,
+        renew_tls: Callable[[], ssl.SSLContext] | None = None,
+        renew_nkey: Callable[[], str] | None = None,
     ) -> None:
         """After the first success: from now on reconnect, to any server of the cluster.
 
-        ``renew_tls`` reads files and is called in a thread before each attempt: they may have been replaced.
+        ``renew_tls`` and ``renew_nkey``, which gives a seed, read files and are called in a thread before each attempt:
+        they may have been replaced.
         """
-        self._renew_tls = renew_tls
+        self._renew_tls, self._renew_nkey = renew_tls, renew_nkey
         self._first = False
         self.options["allow_reconnect"] = max_reconnects != 0
         self.options["max_reconnect_attempts"] = max_reconnects
@@ -305,6 +312,9 @@ class WireClient(Client):
             old.close()
         if self._renew_tls is not None:
             self._tls_wanted = self.options["tls"] = await asyncio.to_thread(self._renew_tls)
+        if self._renew_nkey is not None:
+            self._nkeys_seed_str = await asyncio.to_thread(self._renew_nkey)
+            self._setup_nkeys_seed_connect()
         # Closing cancels this task, but an attempt that fails at that moment takes the cancellation with it.
         if self._over:
             raise asyncio.CancelledError
