@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
+
+#: Seconds to wait for room.
+_PATIENCE = 10.0
 
 
 class Openings:
@@ -14,9 +19,24 @@ class Openings:
         self._limit = limit
         #: In the order of their last activity; who can be asked to let go has a way to be.
         self._open: dict[Path, Callable[[], None] | None] = {}
+        self._closed = asyncio.Event()
+        self._waiting = 0
 
     def __len__(self) -> int:
         return len(self._open)
+
+    async def room(self) -> None:
+        """Until one more may be open; but not for long, if all of them have something to do."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                self._waiting += 1
+                try:
+                    while len(self._open) >= self._limit:
+                        self._trim()
+                        self._closed.clear()
+                        await self._closed.wait()
+                finally:
+                    self._waiting -= 1
 
     def busy(self, path: Path) -> None:
         """The database is open, and has something to do."""
@@ -32,9 +52,11 @@ class Openings:
     def closed(self, path: Path) -> None:
         """Its files are closed."""
         self._open.pop(path, None)
+        self._closed.set()
 
     def _trim(self) -> None:
-        excess = len(self._open) - self._limit
+        """Ask those to let go that make too many, with the ones that wait for room."""
+        excess = len(self._open) + self._waiting - self._limit
         for path, let_go in list(self._open.items()):
             if excess <= 0:
                 return

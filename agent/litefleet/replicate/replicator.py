@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 from litefleet.config.settings import Database
 from litefleet.errors import (
@@ -165,13 +165,19 @@ class DatabaseReplicator:
                 if not await self._work(self.settings.path.exists):
                     await self._wait_for_file(ready)
                     continue
-                async with self._opened():
-                    await self._follow(ready, backoff)
-                    if self._stop.is_set():
-                        await self._finish()
-                        self.figures.state = "stopped"
-                        return
+                async with AsyncExitStack() as turn:
+                    await turn.enter_async_context(self._starting)
+                    await self._openings.room()
+                    async with self._opened():
+                        await self._follow(ready, backoff, turn)
+                        if self._stop.is_set():
+                            await self._finish()
+                            self.figures.state = "stopped"
+                            return
                 await self._sleep_released()
+                if self._stop.is_set():
+                    await self._finish_released()
+                    self.figures.state = "stopped"
             except WalLetGo as error:
                 self._failed(error)
                 await self._wait_for_bucket()
@@ -192,11 +198,14 @@ class DatabaseReplicator:
             await self._pipeline.detach()
             self._openings.closed(self.settings.path)
 
-    async def _follow(self, ready: Callable[[], None], backoff: Backoff) -> None:
-        """Until stopped or released. What failed is tried again; a database that is not what it was is opened again."""
+    async def _follow(self, ready: Callable[[], None], backoff: Backoff, turn: AsyncExitStack) -> None:
+        """Until stopped or released. What failed is tried again; a database that is not what it was is opened again.
+
+        Others have their ``turn`` to be opened after the first round.
+        """
         with self._watcher.written(companion(self.settings.path, "-wal"), self._wake) as notified:
-            async with self._starting:
-                await self._round(backoff)
+            await self._round(backoff)
+            await turn.aclose()
             ready()
             while not self._stop.is_set():
                 if await self._next_change(notified=notified):
@@ -246,12 +255,22 @@ class DatabaseReplicator:
         if not link.located:
             await pipeline.locate_without_bucket()
         if link.up and self._suspicion is not None:
-            compare, self._suspicion = self._suspicion, None
-            await pipeline.check(compare=compare)
+            await self._check()
         if pipeline.can_capture:
             await pipeline.sync()
             await pipeline.checkpoint()
             await pipeline.snapshot()
+
+    async def _check(self) -> None:
+        """Look at what somebody may have done to the bucket. Raises BucketLost, BucketTaken; what else fails, later."""
+        compare, self._suspicion = bool(self._suspicion), None
+        try:
+            await self._pipeline.check(compare=compare)
+        except (BucketLost, BucketTaken):
+            raise
+        except NatsError:
+            self._suspicion = bool(self._suspicion) or compare
+            raise
 
     async def _take_stock(self, waiting: list[asyncio.Future[None]]) -> None:
         """Note how things stand, tell those who waited for it, and let the WAL go where it must be."""
@@ -269,7 +288,7 @@ class DatabaseReplicator:
             figures.state, figures.problem = "outage", self._failure or str(link.outage)
         if over and (not pipeline.can_capture or self._spool_full):
             raise WalLetGo(
-                f"Database {self.settings.path}: its WAL has {figures.wal_bytes} bytes and nothing can be captured",
+                f"The WAL of {self.settings.path} is beyond `wal-limit`, and nothing can be captured",
                 hint="the application may reuse it now; a full copy follows once the bucket can be reached",
             )
 
@@ -303,7 +322,7 @@ class DatabaseReplicator:
         link = self._pipeline.link
         if self._stop.is_set() or self._waiting or (self._suspicion is not None and link.up):
             return True
-        if (link.outage is not None or not link.located) and link.until_attempt() <= 0:
+        if link.due:
             return True
         if await self._pipeline.pending():
             self._openings.busy(self.settings.path)
@@ -320,7 +339,7 @@ class DatabaseReplicator:
     async def _pause(self, seconds: float) -> None:
         """So long, or until asked for something."""
         end = asyncio.get_running_loop().time() + seconds
-        while not (self._stop.is_set() or self._waiting or (self._suspicion is not None)):
+        while not (self._stop.is_set() or self._waiting or (self._suspicion is not None and self._pipeline.link.up)):
             left = end - asyncio.get_running_loop().time()
             if left <= 0:
                 return
@@ -357,34 +376,43 @@ class DatabaseReplicator:
             self._wake.clear()
             if not await self._work(self._pipeline.unchanged):
                 return
-            while not (self._stop.is_set() or self._waiting or self._suspicion):
-                try:
-                    async with asyncio.timeout(self._schedule.idle() if notified else self.settings.monitor_interval):
-                        await self._wake.wait()
-                except TimeoutError:
-                    if self._schedule.idle() <= 0 or not await self._work(self._pipeline.unchanged):
+            while not (self._stop.is_set() or self._waiting):
+                left = self._schedule.idle() if notified else self.settings.monitor_interval
+                if self._suspicion is not None:
+                    if self._pipeline.link.until_attempt() <= 0 and not await self._is_well():
                         return
-                    continue
+                    left = min(left, max(0.01, self._pipeline.link.until_attempt()))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await self._wake.wait()
                 self._wake.clear()
-                if not await self._work(self._pipeline.unchanged):
+                if self._schedule.idle() <= 0 or not await self._work(self._pipeline.unchanged):
                     return
-                if self._suspicion is False:
-                    await self._check_released()
 
-    async def _check_released(self) -> None:
-        """A look at the stream needs no file."""
-        self._suspicion = None
+    async def _is_well(self) -> bool:
+        """A look at the bucket needs no file; whether it has lost nothing, as far as can be seen now."""
         try:
-            await self._pipeline.check(compare=False)
+            await self._check()
         except BucketTaken:
             raise
         except BucketLost as error:
             self._failed(error)
             self._pipeline.start_over()
-            self._suspicion = True
+            return False
         except NatsError as error:
             self._pipeline.link.note_outage(error)
-            self._suspicion = True
+            return True
+        self._pipeline.link.note_success()
+        self.figures.state, self.figures.problem = "replicating", ""
+        return True
+
+    async def _finish_released(self) -> None:
+        """Whatever was written just before the end is sent too."""
+        if await self._work(self._pipeline.unchanged):
+            await self._leave_mark()
+            return
+        async with self._opened():
+            await self._finish()
 
     async def _wait_for_bucket(self) -> None:
         """With the files closed, until the bucket can be reached."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +23,7 @@ from litefleet.replicate.link import Target
 from litefleet.replicate.openings import Openings
 from litefleet.replicate.spool import SpoolBudget
 from litefleet.service.connections import Connections
+from litefleet.service.directories import follow, scan
 from litefleet.service.interface import Reloaded
 from litefleet.service.notify import reloading
 from litefleet.service.protection import Protection, Shared
@@ -31,6 +33,8 @@ log = logging.getLogger("litefleet.service")
 
 #: Databases that are opened, and looked for in their buckets, at the same time.
 _STARTING = 32
+#: Descriptors that an open database takes, with a snapshot on its way, and that everything else may take.
+_FILES_EACH, _OTHER_FILES = 10, 200
 
 
 @dataclass
@@ -64,6 +68,7 @@ class Fleet:
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
         self._stopping = False
+        self._following: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
 
     @classmethod
@@ -78,7 +83,7 @@ class Fleet:
                 stack.enter_context(Watcher()),
                 executor,
                 SpoolBudget(settings.spool.limit),
-                Openings(settings.max_open),
+                Openings(_most_open(settings.max_open)),
                 asyncio.Semaphore(_STARTING),
                 observe,
             )
@@ -88,6 +93,8 @@ class Fleet:
                     yield fleet
                 finally:
                     await fleet._connections.close()
+                    if fleet._following is not None:
+                        fleet._following.cancel()
                     for member in fleet._members.values():
                         member.task.cancel()
 
@@ -142,6 +149,7 @@ class Fleet:
                 await self._add(database)
             for database in await self._found(self.settings):
                 await self._try_to_add(database)
+        self._follow_directories()
         if not self._unready:
             self._ready.set()
 
@@ -174,6 +182,8 @@ class Fleet:
         """Every database sends its last transactions, then ends."""
         self._stopping = True
         self._changed.set()
+        if self._following is not None:
+            self._following.cancel()
         for member in self._members.values():
             member.protection.stop()
 
@@ -271,6 +281,8 @@ class Fleet:
                 log.warning("%s", failure)
         for path in (*changed, *added):
             await self._try_to_add(after[path])
+        if (before.directories, old) != (wanted.directories, {database.path for database in wanted.databases}):
+            self._follow_directories()
         note = ", ".join(
             name
             for name, one, other in (
@@ -284,13 +296,22 @@ class Fleet:
         log.info("Reloaded: %d added, %d removed, %d changed", len(added), len(removed), len(changed))
         return Reloaded(tuple(added), tuple(removed), tuple(changed), f"{note} need a restart" if note else "")
 
+    def _follow_directories(self) -> None:
+        """From now on, add what appears in the configuration's directories, and remove what disappears."""
+        if self._following is not None:
+            self._following.cancel()
+            self._following = None
+        watched = [directory for directory in self.settings.directories if directory.watch]
+        if watched:
+            own = [database.path for database in self.settings.databases]
+            self._following = self._tasks.create_task(follow(watched, self.add, self.remove, others=own))
+
     async def _found(self, settings: Settings) -> list[Database]:
         """The databases that are in the configuration's directories now."""
         found: list[Database] = []
+        own = [database.path for database in settings.databases]
         for directory in settings.directories:
-            from litefleet.service.directories import scan  # noqa: PLC0415
-
-            for file in await asyncio.to_thread(scan, directory):
+            for file in await asyncio.to_thread(partial(scan, directory, others=own)):
                 try:
                     found.append(expand(directory, file))
                 except ConfigError as error:
@@ -309,6 +330,17 @@ class Fleet:
         for member in self._members.values():
             if member.database.replica.server == server:
                 member.protection.replicator.note_connected()
+
+
+def _most_open(wanted: int) -> int:
+    """As many databases as the system lets this process hold open; its own limit is raised as far as it may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = max(1, (hard - _OTHER_FILES) // _FILES_EACH)
+    if most < wanted:
+        log.warning("%d open files allow %d open databases instead of %d; raise LimitNOFILE", hard, most, wanted)
+    return min(wanted, most)
 
 
 def _for_all(settings: Settings) -> Settings:

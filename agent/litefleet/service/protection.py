@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -26,6 +27,9 @@ from litefleet.restore import restore
 from litefleet.sqlite import Watcher
 
 log = logging.getLogger("litefleet.service")
+
+#: Seconds before a database is tried again that met a defect.
+_DEFECT_PAUSE = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,21 @@ class Protection:
 
     async def run(self, ready: Callable[[], None]) -> LitefleetError | None:
         """Until ``stop``. The result is why it ended before, or what was not acknowledged: other databases go on."""
+        while True:
+            try:
+                return await self._run(ready)
+            except Exception as error:
+                # A defect, seen in one database: the others must not suffer from it, and this one least of all.
+                log.exception("%s: defect of litefleet, please report it; starting over", self.database.path)
+                self.figures.state, self.figures.problem = "failed", f"defect: {error!r}"
+                self.figures.errors[type(error).__name__] += 1
+                ready()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DEFECT_PAUSE):
+                    await self._stopped.wait()
+                return NotDurable(f"{self.database.path}: not acknowledged: {self.figures.problem}")
+
+    async def _run(self, ready: Callable[[], None]) -> LitefleetError | None:
         try:
             await self._restore_first(ready)
             await self._work(self._spool.load)

@@ -98,15 +98,17 @@ class LiveDatabase:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """A second read transaction: until it ends, the state at its start can be read from the files."""
-        reader = self._connect()
+        reader: apsw.Connection | None = None
         try:
             try:
+                reader = self._connect()
                 self._begin_read(reader)
             except apsw.Error as error:
                 raise self._explain(error) from None
             yield
         finally:
-            reader.close(True)
+            if reader is not None:
+                reader.close(True)
 
     def pages(self, index: WalIndex) -> int:
         """Size of the database in pages at ``index``; an index without frames may not know it."""
