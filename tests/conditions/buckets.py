@@ -28,7 +28,7 @@ from tests.conditions.scene import (
 )
 from tests.support.natsserver import nats_server
 
-TOMBSTONES = 30_000
+TOMBSTONES = 40_000
 #: Seconds in which a bucket that lost everything is noticed.
 NOTICED_WITHIN = 60
 
@@ -124,7 +124,7 @@ def tombstones(scene: Scene) -> Seen:
         if done.code != 0 or back.code != 0:
             return Seen(False, f"fails: {scene.said(done.output)} {scene.said(back.output)}")
         # Not a measurement: the one takes a tenth of this, the other far more.
-        good = equal(database, scene.restored) and back.seconds < 7
+        good = equal(database, scene.restored) and back.seconds < 8
         return Seen(good, f"restore of a database with one row takes {back.seconds:.1f} s")
 
 

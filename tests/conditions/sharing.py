@@ -135,7 +135,7 @@ def foreign_writer(scene: Scene) -> Seen:
 
 CONDITIONS = (
     Condition(2, "Two databases, one bucket, a `path:` for each", shared_bucket),
-    Condition(3, "`dir:` with a pattern, one bucket", directory, open_because="directories are not followed yet"),
+    Condition(3, "`dir:` with a pattern, one bucket", directory),
     Condition(
         811,
         "Two databases, one bucket, no `path:`; then from another host",
