@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from litefleet.config.directories import is_utf8
 from litefleet.config.document import Entry, Section
 from litefleet.config.keys import DATABASE, DIRECTORY_ONLY, check_keys
 from litefleet.config.lifetimes import duration
@@ -91,6 +92,9 @@ def _file(entry: Entry) -> Path | None:
         return None
     if text.startswith((":memory:", "file:")):
         entry.problem("is a name for SQLite, not for a file; write the path of the database, /var/lib/app/app.db")
+        return None
+    if not is_utf8(text):
+        entry.problem("is not UTF-8, which SQLite's names are; rename the file")
         return None
     return entry.absolute(text)
 

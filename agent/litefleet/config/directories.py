@@ -39,6 +39,8 @@ def clean_path_template(text: str) -> str:
 
 def expand(directory: Directory, file: Path) -> Database:
     """The database that ``file`` below the directory is; raises ConfigError if its name gives no place for a copy."""
+    if not is_utf8(str(file)):
+        raise ConfigError(f"{str(file)!r} cannot be replicated: SQLite's names are UTF-8", hint="rename it")
     relative = str(file.relative_to(directory.directory))
     values = {"name": file.stem, "relative": relative}
     template = directory.template.replica
@@ -51,6 +53,15 @@ def expand(directory: Directory, file: Path) -> Database:
             f"{str(file)!r} cannot be replicated: {error}", hint="rename it, or leave it out by `pattern`"
         ) from None
     return replace(directory.template, path=file, replica=replace(template, bucket=bucket, path=path))
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a name from the file system is text; SQLite opens no other."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_placeholders(text: str) -> None:
