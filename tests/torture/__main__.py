@@ -10,6 +10,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -35,15 +36,18 @@ def torture(directory: Path, seed: int, minutes: float, without: frozenset[str],
         try:
             while time.monotonic() < end:
                 faults = draw(chance, scene.possible - without)
-                quiet = chance.random() < 0.5
+                quiet, ask = chance.random() < 0.5, chance.random() < 0.5
                 began = time.monotonic()
                 scene.agent.say(f"round {figures.rounds + 1}: {'; '.join(map(str, faults))}")
-                scene.suffer(faults)
+                scene.suffer(faults, ask=ask)
                 scene.heal()
                 healed = time.monotonic()
                 checks.round(quiet=quiet, peer=(figures.rounds + 1) % PEER == 0)
                 figures.note_round(faults, healed - began, time.monotonic() - healed)
             checks.end()
+        except Defect:
+            scene.keep()
+            raise
         finally:
             figures.take()
             scene.agent.watch()
@@ -58,6 +62,9 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args()
+    # Whoever ends it: servers, disks and processes are put away.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     directory = Path(tempfile.mkdtemp(prefix="torture-"))
     print(f"seed {seed}, {options.minutes:g} minutes, in {directory}", flush=True)
@@ -73,7 +80,7 @@ def main() -> int:
         options.json.write_text(json.dumps(figures.as_dict(), indent=1) + "\n")
     if defect:
         print(f"\nDEFECT: {defect}", file=sys.stderr)
-        print(f"Look at {directory}/agent.log, at the end, and at restored-*.db beside it;", file=sys.stderr)
+        print(f"Look at {directory}/agent.log, at the end, at restored-*.db and kept/ beside it;", file=sys.stderr)
         print(f"run it again: python -m tests.torture --seed {seed} --minutes {options.minutes:g}", file=sys.stderr)
         return 1
     shutil.rmtree(directory)

@@ -69,7 +69,7 @@ class Agent:
         self.log = log
         #: The highest TXID of each database that was said to be acknowledged.
         self.acknowledged: dict[str, int] = {}
-        #: How many level 0 files were acknowledged, starts, full copies, and ends that nobody had asked for.
+        #: How many level 0 files were acknowledged, how many starts and full copies there were.
         self.counts: Counter[str] = Counter()
         self._command = [
             "env", *(f"{name}={value}" for name, value in environment.items()),
@@ -125,8 +125,13 @@ class Agent:
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
+    def reload(self) -> None:
+        """SIGHUP; nothing until it has said something, as Python itself knows the signal only as the end."""
+        if self._process is not None and self._process.lines:
+            self._signal(signal.SIGHUP)
+
     def watch(self) -> None:
-        """Read what it has logged since the last time, and start it again if it has ended of its own."""
+        """Read what it has logged since the last time; it has to run, whatever happens around it."""
         self._read()
         if self._process is None or self._ending or not self._process.has_ended():
             return
@@ -135,11 +140,7 @@ class Agent:
         last = next((line for line in reversed(self._process.lines) if re.search(r"\w: ", line)), "")
         self.say(f"ended of its own with {code}")
         self._ended()
-        self.counts["ends of its own"] += 1
-        if code == 1 or code < 0:
-            raise Defect(f"the agent ended of its own with {code}: {last}")
-        time.sleep(0.5)
-        self.start()
+        raise Defect(f"the agent ended of its own with {code}: {last}")
 
     def close(self) -> None:
         if self._process is not None:

@@ -157,9 +157,13 @@ class Checks:
         self.counts["restores of the past"] += 1
 
     def _settle(self, began: float) -> None:
-        """Until the agent says that everything is acknowledged."""
-        while (done := run("litefleet", "status", "--config", self._scene.config, "--json")).returncode:
-            self._wait(began, f"status says it is behind: {done.stdout}{done.stderr}")
+        """Until everything is acknowledged, as one of the commands says that can tell."""
+        config = ("--config", self._scene.config)
+        command: tuple[str | Path, ...] = self._chance.choice(
+            (("status", *config), ("status", "--remote", *config), ("sync", "--wait", "--timeout", "5s", *config))
+        )
+        while (done := run("litefleet", *command)).returncode:
+            self._wait(began, f"`{command[0]}` says: {done.stdout}{done.stderr}")
 
     def _wait(self, began: float, complaint: str) -> None:
         if time.monotonic() - began > CATCH_UP:

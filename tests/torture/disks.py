@@ -36,6 +36,16 @@ class SmallDisk:
     def free(self) -> None:
         (self.where / _BALLOON).unlink(missing_ok=True)
 
+    def listing(self) -> str:
+        """Its files with their sizes in bytes, the largest first."""
+        sizes: dict[str, int] = {}
+        for path in self.where.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    sizes[path.name] = path.stat().st_size
+        largest = sorted(sizes.items(), key=lambda item: -item[1])[:8]
+        return f"{sum(sizes.values())} bytes in {len(sizes)} files: " + ", ".join(f"{n} {size}" for n, size in largest)
+
     def unmount(self) -> None:
         subprocess.run(["umount", "-l", str(self.where)], capture_output=True, check=False)
 

@@ -55,7 +55,7 @@ def _clock(chance: random.Random) -> Mapping[str, object]:
 
 
 SOURCES = (
-    Source(("agent killed", "agent stopped", "agent frozen"), 6),
+    Source(("agent killed", "agent stopped", "agent frozen", "agent reloaded"), 7),
     Source(("nodes killed", "nodes stopped", "nodes frozen"), 6, _some_nodes),
     Source(("links cut", "links refused", "links hung"), 5, _some_nodes),
     Source(("links slow",), 1, lambda chance: {"amount": chance.choice((5e6, 1e6))}),

@@ -8,6 +8,7 @@ transaction, without one in the middle, or with one from elsewhere, contradicts 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +80,11 @@ def newest(connection: apsw.Connection) -> Entry:
 def check(path: Path) -> Entry:
     """The newest entry of a copy that nobody writes to; raises Broken if the copy contradicts itself."""
     with_uri = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
-    connection = apsw.Connection(f"file:{path}?immutable=1", flags=with_uri)
     try:
-        return _check(connection)
+        with contextlib.closing(apsw.Connection(f"file:{path}?immutable=1", flags=with_uri)) as connection:
+            return _check(connection)
     except (apsw.Error, UnicodeDecodeError, TypeError) as error:
         raise Broken(f"SQLite cannot read it: {error}") from None
-    finally:
-        connection.close()
 
 
 def _check(connection: apsw.Connection) -> Entry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,7 +19,8 @@ from litefleet.bucket.settings import BucketSettings, apply
 from litefleet.config.settings import Server
 from litefleet.nats.connection import Connection
 from tests.support.natsserver import NatsCluster, NatsServer, free_ports
-from tests.torture.agent import Agent, Clock
+from tests.support.running import BIN
+from tests.torture.agent import Agent, Clock, Defect
 from tests.torture.application import Application
 from tests.torture.disks import SmallDisk
 from tests.torture.faults import KINDS, NODES, Fault
@@ -32,9 +34,10 @@ SMALL_NODE = 2
 LIFE: dict[str, Any] = {
     "levels": [{"interval": "5s"}, {"interval": "30s"}],
     "l0-retention": "20s",
-    "snapshot": {"interval": "20s", "retention": "90s"},
     "shutdown-sync-timeout": "3s",
 }
+#: The first and every second reload choose the one, the others the other.
+SNAPSHOT_INTERVALS = ("25s", "20s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,11 @@ class Scene:
         self.directory = directory
         self._stack = ExitStack()
         self.clock = Clock(directory)
-        self.data, self.spool = SmallDisk(directory / "data", 512), SmallDisk(directory / "spool", 256)
+        self.data, self.spool = SmallDisk(directory / "data", 1536), SmallDisk(directory / "spool", 256)
         self._store = SmallDisk(directory / "nats" / str(SMALL_NODE), 2048)
         self._seed = seed
+        self._reloads = 0
+        self.config = directory / "litefleet.yml"
         self.servers: list[Node] = []
         self.possible = frozenset(KINDS)
         self.applications: list[Application] = []
@@ -76,7 +81,7 @@ class Scene:
             self._mount()
             self._start_servers()
             self.links: Links = stack.enter_context(links_to([server.port for server in self.servers]))
-            self.config = self._config()
+            self._write_config(SNAPSHOT_INTERVALS[1])
             self.agent = Agent(self.config, self.directory / "agent.log", self._environment())
             stack.callback(self.agent.close)
             for number, kind in enumerate(DATABASES):
@@ -102,20 +107,23 @@ class Scene:
 
     # faults
 
-    def suffer(self, faults: tuple[Fault, ...]) -> None:
-        """Let them happen, each at its time."""
+    def suffer(self, faults: tuple[Fault, ...], *, ask: bool) -> None:
+        """Let them happen, each at its time; ``ask``: have the agent say in the middle of it what is acknowledged."""
         moments = sorted(
             [(fault.begin, self._begin, fault) for fault in faults]
             + [(fault.end, self._end, fault) for fault in faults],
             key=lambda moment: moment[0],
         )
         began = time.monotonic()
+        claim = Claim(self) if ask else None
         for when, what, fault in moments:
             while (left := began + when - time.monotonic()) > 0:
                 time.sleep(min(left, 0.2))
                 self.agent.watch()
             self.agent.say(f"{'begin' if what == self._begin else 'end'}: {fault}")
             what(fault)
+        if claim is not None:
+            claim.take()
 
     def heal(self) -> None:
         """Nothing hinders anybody any more; the servers are healthy, and the agent runs."""
@@ -131,6 +139,18 @@ class Scene:
         self.agent.thaw()
         self._end_agent()
         self.agent.watch()
+        for disk in (self.data, self.spool):
+            self.agent.say(f"{disk.where.name}: {disk.listing()}")
+
+    def keep(self) -> None:
+        """Leave what is on the small disks for whoever looks for the cause."""
+        for disk in (self.data, self.spool):
+            kept = self.directory / "kept" / disk.where.name
+            kept.mkdir(parents=True)
+            self.agent.say(f"{disk.where.name}: {disk.listing()}")
+            subprocess.run(
+                ["cp", "-a", "--sparse=always", f"{disk.where}/.", f"{kept}/"], check=False, capture_output=True
+            )
 
     def _begin(self, fault: Fault) -> None:
         each = partial(self._each, fault.nodes)
@@ -138,6 +158,7 @@ class Scene:
             "agent killed": self.agent.kill,
             "agent stopped": self._stop_agent,
             "agent frozen": self.agent.freeze,
+            "agent reloaded": self._reload_agent,
             "nodes killed": lambda: each(Node.kill),
             "nodes stopped": lambda: each(Node.stop),
             "nodes frozen": lambda: each(Node.pause),
@@ -168,6 +189,7 @@ class Scene:
             "store disk full": self._restart_small_node,
             # What was committed in between is to be there whatever the clock said; it stays as it is now.
             "clock jumps": lambda: None,
+            "agent reloaded": lambda: None,
             "application killed": self._start_applications,
         }
         end.get(fault.kind, self.links.heal)()
@@ -184,6 +206,12 @@ class Scene:
         for application in self.applications:
             application.note()
         self.agent.ask_to_stop()
+
+    def _reload_agent(self) -> None:
+        """With a change that concerns every database."""
+        self._write_config(SNAPSHOT_INTERVALS[self._reloads % 2])
+        self._reloads += 1
+        self.agent.reload()
 
     def _end_agent(self) -> None:
         """After SIGTERM: wait for its end, take it at its word, and start it again."""
@@ -241,9 +269,8 @@ class Scene:
             for bucket in sorted({kind.bucket for kind in DATABASES}):
                 await apply(connection, BucketSettings(bucket, replicas=NODES), check=False)
 
-    def _config(self) -> Path:
+    def _write_config(self, snapshot_interval: str) -> None:
         replica = {"type": "nats", "url": ",".join(self.links.urls), "reconnect-wait": "200ms", "max-reconnects": -1}
-        path = self.directory / "litefleet.yml"
         content = {
             "logging": {"level": "debug"},
             "dbs": [
@@ -254,15 +281,42 @@ class Scene:
                 for kind in DATABASES
             ],
             "spool": {"path": str(self.spool.where / "spool"), "limit": "128MB"},
+            "socket": {"enabled": True, "path": str(self.directory / "litefleet.sock")},
+            "snapshot": {"interval": snapshot_interval, "retention": "90s"},
             **LIFE,
         }
-        path.touch(0o600)
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-        return path
+        new = self.config.with_suffix(".new")
+        new.touch(0o600)
+        new.write_text(yaml.safe_dump(content, sort_keys=False))
+        new.replace(self.config)
 
     def _environment(self) -> dict[str, str]:
         """Temporary files fill the same disk as the spool."""
         return {"TMPDIR": str(self.spool.where), **self.clock.environment()}
+
+
+class Claim:
+    """A ``litefleet sync --wait`` that runs meanwhile: if it succeeds, all that was committed before it is safe."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._noted = [(application, application.read()) for application in scene.applications]
+        command = [str(BIN / "litefleet"), "sync", "--wait", "--timeout", "5s", "--config", str(scene.config)]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._counts = scene.agent.counts
+
+    def take(self) -> None:
+        """Wait for its end, and believe it."""
+        try:
+            code = self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise Defect("`litefleet sync --wait` does not end") from None
+        self._counts["asked meanwhile"] += 1
+        if code == 0:
+            self._counts["said to be safe meanwhile"] += 1
+            for application, seq in self._noted:
+                application.safe = max(application.safe, seq)
 
 
 class Node(NatsServer):
