@@ -17,6 +17,7 @@ from pathlib import Path
 
 from litefleet.config.directories import expand
 from litefleet.config.settings import Database, Server, Settings
+from litefleet.config.targets import Targets, in_the_way
 from litefleet.errors import ConfigError, LitefleetError, NatsError, ServerUnreachable, UsageError
 from litefleet.replicate.figures import Figures, Observer
 from litefleet.replicate.link import Target
@@ -64,6 +65,7 @@ class Fleet:
         self._takeover = takeover
         self._connections = Connections(tasks, self._suspect, self._back)
         self._members: dict[Path, _Member] = {}
+        self._targets: Targets[Path] = Targets()
         self._unready: set[Path] = set()
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
@@ -203,7 +205,9 @@ class Fleet:
         known = self._members.get(database.path)
         if known is not None and not known.task.done():
             return False
-        self._refuse_collision(database)
+        if known is not None:
+            await self._remove(database.path)
+        self._claim(database)
         protection = await self._protection(database, self.settings)
         task = self._tasks.create_task(protection.run(partial(self._note_ready, database.path)))
         task.add_done_callback(lambda _: self._changed.set())
@@ -224,6 +228,7 @@ class Fleet:
         member.protection.stop()
         await asyncio.wait([member.task])
         del self._members[path]
+        self._targets.release(member.database.replica)
         await self._connections.leave(member.database.replica)
         return member.task.result() or True
 
@@ -232,18 +237,11 @@ class Fleet:
         host = settings.identity or socket.gethostname()
         return Protection(database, Target(store, view, host, self._takeover), self._shared, settings)
 
-    def _refuse_collision(self, database: Database) -> None:
-        """Raises ConfigError if another database goes to the same place."""
-        replica = database.replica
-        for member in self._members.values():
-            other = member.database.replica
-            if member.task.done() or other.bucket != replica.bucket:
-                continue
-            if set(other.server.urls) & set(replica.server.urls) and _overlap(other.path, replica.path):
-                raise ConfigError(
-                    f"{database.path} would go to the same place as {member.database.path}: {replica.url}",
-                    hint="give it a bucket, or a `path:`, of its own",
-                )
+    def _claim(self, database: Database) -> None:
+        """Take its place in the bucket. Raises ConfigError if another database goes there."""
+        claim = self._targets.claim(database.replica, database.path)
+        if claim is not None:
+            raise ConfigError(f"{database.path} {in_the_way(database.replica, claim, str(claim.owner))}")
 
     def _member(self, path: Path) -> _Member:
         member = self._members.get(path)
@@ -360,10 +358,3 @@ def _for_all(settings: Settings) -> Settings:
 def _lasts(outage: NatsError) -> bool:
     """Whether waiting is no remedy."""
     return not outage.retryable and not isinstance(outage, ServerUnreachable)
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether a listing of one path of a bucket would hold objects of the other."""
-    if not one or not other:
-        return True
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
