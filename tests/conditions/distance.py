@@ -45,7 +45,7 @@ def many_files(scene: Scene) -> Seen:
         with link(server.port, round_trip=0.03) as way:
             back = scene.restore(way.url, patience=300)
     if back.code != 0:
-        return Seen(False, f"fails after {back.seconds:.0f} s ({back.complaint}): {scene.said(back.output)}")
+        return Seen(False, f"gives up after {back.seconds:.0f} s ({back.complaint}): {scene.said(back.output)}")
     # Not a measurement: the one takes a second, the other minutes.
     good = equal(database, scene.restored) and back.seconds < 30
     return Seen(good, f"a database of {database.stat().st_size // 1024} KiB is restored in {back.seconds:.1f} s")

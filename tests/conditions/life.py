@@ -49,7 +49,7 @@ def idle_messages(scene: Scene) -> Seen:
             minutes = (time.monotonic() - began) / 60
             messages = (int(server.monitor("/varz")["in_msgs"]) - before) / minutes / IDLE_DATABASES
             stop(process)
-    text = f"{messages:.1f} messages a minute for each database, {connections} connections"
+    text = f"{messages:.1f} messages a minute for each database, connections: {connections}"
     return Seen(messages < 1 and connections == 1, text)
 
 

@@ -48,7 +48,8 @@ def copies(scene: Scene) -> Seen:
         found = objects(server.url)
         times = stored_bytes(server.url) / database.stat().st_size
     full = sum(one["size"] > database.stat().st_size / 2 for one in found)
-    return Seen(full == 1, f"{full} full copies, {times:.1f} times the database")
+    words = "1 full copy" if full == 1 else f"{full} full copies"
+    return Seen(full == 1, f"{words}, {times:.1f} times the database")
 
 
 def peak(scene: Scene, *arguments: str | Path) -> tuple[int, float]:
@@ -142,7 +143,7 @@ def slow_neighbour(scene: Scene) -> Seen:
                 back = scene.restore(other.url)
                 whole = back.code == 0 and equal(going, scene.restored)
                 process.kill()
-    text = f"the other's rows {'arrive' if whole else 'do not arrive'}, {len(joined)} of its files are joined in 20 s"
+    text = f"the other's rows {'arrive' if whole else 'do not arrive'}; {len(joined)} joined files of it in 20 s"
     return Seen(whole and len(joined) >= 3, text)
 
 

@@ -55,7 +55,7 @@ def newest_time(scene: Scene) -> Seen:
         for _ in range(3):
             commit(database)
             scene.once(config)
-        newest = max(one["headers"]["Litestream-Timestamp"][0] for one in objects(server.url))
+        newest = max(one["headers"]["Litestream-Timestamp"][0] for one in objects(server.url, level=0))
         later = (datetime.fromisoformat(newest) + timedelta(hours=1)).isoformat()
         results = []
         for word, time in (("its own time", newest), ("a later one", later)):

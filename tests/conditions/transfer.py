@@ -32,7 +32,7 @@ def slow_restore(scene: Scene) -> Seen:
         with link(server.port, rate=4e6) as way:
             back = scene.restore(way.url)
         if back.code != 0:
-            return Seen(False, f"fails after {back.seconds:.0f} s ({back.complaint}): {scene.said(back.output)}")
+            return Seen(False, f"gives up after {back.seconds:.0f} s ({back.complaint}): {scene.said(back.output)}")
         return Seen(equal(database, scene.restored), f"restored in {back.seconds:.0f} s")
 
 
@@ -47,7 +47,7 @@ def large_replicated(scene: Scene) -> Seen:
             left = stored_bytes(url) / 1e6
             return Seen(
                 False,
-                f"fails after {done.seconds:.0f} s ({done.complaint}), {len(subjects(url))} objects and "
+                f"gives up after {done.seconds:.0f} s ({done.complaint}), {len(subjects(url))} objects and "
                 f"{left:.0f} MB in the bucket: {scene.said(done.output)}",
             )
         cluster.wait_direct_access("OBJ_backups")
