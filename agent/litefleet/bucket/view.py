@@ -31,8 +31,12 @@ class View:
         self._turn = asyncio.Lock()
         self._looked = -_FRESH
         self._objects: dict[str, ObjectInfo] = {}
+        #: The same by the path they are below: a bucket may hold thousands.
+        self._paths: dict[str, dict[str, ObjectInfo]] = {}
         self._last = 0
         self._broken: dict[str, ObjectInfo] = {}
+        #: Paths that were looked at, so that their own agent may have purged something since.
+        self._seen: set[str] = set()
         self._swept = -_SWEEP_PAUSE
 
     def sweep_due(self) -> bool:
@@ -51,11 +55,12 @@ class View:
         began = time.monotonic()
         async with self._turn:
             # Whoever waited for a look that began after the call has its result.
-            if self._looked < (began if whole else began - _FRESH):
+            if self._looked < (began if whole or path in self._seen else began - _FRESH):
                 await self._look()
             else:
                 await self._add()
-        listing = below(path, Listing(tuple(self._objects.values()), self._last))
+        self._seen.add(path)
+        listing = below(path, Listing(tuple(self._paths.get(path, {}).values()), self._last))
         broken = below(path, Listing(tuple(self._broken.values()), self._last)).objects
         return Contents(listing, broken)
 
@@ -63,12 +68,19 @@ class View:
         began = time.monotonic()
         listing = await self._store.list_bucket()
         self._objects = {info.name: info for info in listing.objects}
+        self._paths = {}
+        self._sort(listing)
         self._last = listing.last_sequence
         self._broken = await self._find_broken()
         self._looked = began
 
+    def _sort(self, listing: Listing) -> None:
+        for info in listing.objects:
+            self._paths.setdefault(_path(info.name), {})[info.name] = info
+
     async def _add(self) -> None:
         listing = await self._store.list_bucket(after=self._last)
+        self._sort(listing)
         for info in listing.objects:
             self._objects[info.name] = info
             self._broken.pop(info.name, None)
@@ -87,3 +99,9 @@ class View:
             for name, info in suspects.items()
             if counts.get(info.nuid, 0) != info.chunks and await self._store.stored(info)
         }
+
+
+def _path(name: str) -> str:
+    """Where in the bucket the database is that an object belongs to."""
+    before, found, _ = name.rpartition("/ltx/")
+    return before if found else name.rpartition("/litefleet/")[0]

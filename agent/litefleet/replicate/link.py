@@ -79,6 +79,8 @@ class Link:
         self._trying = False
         self._outage_began = 0.0
         self._created = ""
+        #: The stream at the last look, and when its objects were last compared: what has not changed lost nothing.
+        self._state = self._compared = (0, 0)
         #: The newest level 0 file in the bucket.
         self._newest: Position | None = None
 
@@ -93,6 +95,11 @@ class Link:
     def acknowledged(self) -> int:
         """The highest TXID in the bucket, as far as it is known."""
         return self._figures.acknowledged_txid
+
+    @property
+    def due(self) -> bool:
+        """Whether the bucket is to be tried now."""
+        return (not self.located or (self.outage is not None and not self._trying)) and self.until_attempt() <= 0
 
     def until_attempt(self) -> float:
         """Seconds until the bucket is to be tried again; 0 for now."""
@@ -163,6 +170,7 @@ class Link:
                         self._path, len(broken), min(broken))  # fmt: skip
         catalogue = Catalogue.of(info for info in contents.listing.objects if info.name not in broken)
         self._ledger.reset(catalogue)
+        self._compared = (0, 0)
         self._created = status.created
         self._store.last_sequence = max(status.last_sequence, self._store.last_sequence)
         self._figures.acknowledged_txid = catalogue.max_txid
@@ -217,6 +225,7 @@ class Link:
             if self._created and status.created != self._created:
                 raise BucketLost(f"{self._store} was made anew at {status.created}", hint=_REFILL)
             if status.last_sequence >= self._store.last_sequence:
+                self._state = (status.last_sequence, status.messages)
                 return
             # A leader that was just elected may not have read all of its log.
             if attempt < _LOOKS - 1:
@@ -227,7 +236,13 @@ class Link:
         )
 
     async def compare(self) -> None:
-        """Raise BucketLost if objects that nobody removed are gone, or lack chunks; BucketTaken if the lease is."""
+        """After ``examine``: raise BucketLost if objects that nobody removed are gone, or lack chunks.
+
+        Raises BucketTaken if somebody else has the lease.
+        """
+        state = self._state
+        if state == self._compared:
+            return
         lease, fence = await read_lease(self._store), self._store.fence
         if lease is not None and fence is not None and lease.sequence > fence.sequence:
             raise BucketTaken(
@@ -242,6 +257,7 @@ class Link:
             # Direct gets are answered by replicas too, which may not know the newest yet: the leader decides.
             if name not in there and (name in broken or not await self._store.exists(name)) and self._ledger.has(name):
                 raise BucketLost(f"{self._store} has lost {name}", hint=_REFILL)
+        self._compared = state
 
     # files on their way
 

@@ -195,10 +195,18 @@ class Maintainer:
         try:
             async with asyncio.TaskGroup() as tasks:
                 for file in files:
-                    tasks.create_task(self._store.purge(file.object))
+                    tasks.create_task(self._purge_one(file))
         except* LitefleetError as group:
             raise first_error(group) from None
-        self._ledger.discard(files)
+
+    async def _purge_one(self, file: LTXFile) -> None:
+        # Out of the ledger first: whoever compares it with the bucket meanwhile must not miss the file.
+        self._ledger.discard([file])
+        try:
+            await self._store.purge(file.object)
+        except BaseException:
+            self._ledger.add(file.object)
+            raise
 
 
 def _spool() -> BinaryIO:

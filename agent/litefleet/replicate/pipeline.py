@@ -72,6 +72,8 @@ class Pipeline:
         self._figures.open = True
         if self._released is not None:
             self._cursor = await self._work(reopen, self._database, self._released)
+            if self._cursor is None:
+                log.info("%s: full copy follows: what happened to its WAL while it was let go is not known", self._path)
             self._released = None
 
     async def detach(self) -> None:

@@ -84,8 +84,8 @@ class Connections:
             if change.state in ("connected", "reconnected"):
                 self._back(server)
             if change.state == "reconnected":
-                # The server may have been another one, or have been down and lost something.
-                self._suspect(server, None, False)
+                # The server may be another one, or have lost something; and nobody told us what was done meanwhile.
+                self._suspect(server, None, True)
 
         def announced(subject: str, data: bytes) -> None:
             if (found := _concerns(subject, data, connection)) is not None:
@@ -100,7 +100,7 @@ class Connections:
         while True:
             await asyncio.sleep(_POLL)
             if connection.is_connected and not connection.watching(ADVISORIES):
-                self._suspect(server, None, False)
+                self._suspect(server, None, True)
 
 
 async def _end(known: _Server) -> None:
