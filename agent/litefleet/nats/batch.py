@@ -165,11 +165,11 @@ async def fetch(
             await require_bucket(connection, names)
             if attempt == FETCH_ATTEMPTS:
                 raise
-            log.info("asking again after: %s", error.message)
+            log.debug("asking again after: %s", error.message)
         except (RequestFailed, ServerUnreachable) as error:
             if attempt == FETCH_ATTEMPTS:
                 raise
-            log.info("asking again after: %s", error.message)
+            log.debug("asking again after: %s", error.message)
         await asyncio.sleep(FETCH_PAUSE * attempt)
     raise AssertionError("the last attempt returns or raises")
 

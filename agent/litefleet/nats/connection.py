@@ -108,19 +108,26 @@ class Connection:
 
         The pause between two attempts doubles from ``server.reconnect_wait`` to half a minute; each is as ``open``.
         """
-        pause = self.server.reconnect_wait
+        loop = asyncio.get_running_loop()
+        shortest = max(0.1, self.server.reconnect_wait)
+        pause, since = shortest, loop.time() - LONGEST_PAUSE
         # Not only the cancellation ends it: nats-py may swallow that while it connects.
         while not self._closing:
             await self._ends.wait()
+            if loop.time() - since > max(1.0, shortest):
+                pause = shortest
+            else:
+                # A server that lets us in and sends us away at once is no better than one that refuses.
+                await asyncio.sleep(pause)
+                pause = min(LONGEST_PAUSE, pause * 2)
             try:
                 await self._revive()
-                pause = self.server.reconnect_wait
+                since = loop.time()
             except NatsError as error:
                 if str(error) != self._told:
                     self._told = str(error)
                     log.warning("%s", error)
-                await asyncio.sleep(max(0.1, pause))
-                pause = min(LONGEST_PAUSE, pause * 2)
+                since = loop.time()
 
     # what is known about the server
 
@@ -223,6 +230,11 @@ class Connection:
                 with await self.send(subject, payload, headers=headers) as exchange:
                     reply = await exchange.reply()
         except TimeoutError:
+            if not self.is_connected:
+                raise ServerUnreachable(
+                    f"Not connected to {self.connected_url}: {reason(self._cause)}",
+                    hint="the agent goes on trying; see whether nats-server is running",
+                ) from None
             await self._note_silence(silent=self.progress[0] == received)
             raise RequestFailed(
                 f"No answer from {self.connected_url} to `{subject}` within {limit:g} s",
@@ -287,7 +299,6 @@ class Connection:
         self._subscription = None
         self._ended = False
         self._ends.clear()
-        self._told = ""
         self._up.set()
         await self._listen()
         await self._watches.begin(self._client)
@@ -408,7 +419,8 @@ class Connection:
         self._exchanges.clear()
 
     async def _on_disconnected(self) -> None:
-        if self._closing or self._ended:
+        # Attempts that fail, and the end of them, are no new loss.
+        if self._closing or not self.is_connected:
             return
         url = self._last_url
         why = reason(self._cause)
@@ -426,4 +438,5 @@ class Connection:
             return
         error = explain(self._cause, self._last_url, self.server)
         self._lost(error, ended=True)
+        self._told = str(error)
         self._tell(StateChange("closed", str(error), error))

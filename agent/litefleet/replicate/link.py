@@ -21,6 +21,7 @@ from litefleet.errors import (
     NatsError,
     NoBackup,
     ObjectExists,
+    RequestFailed,
     ServerUnreachable,
 )
 from litefleet.ltx import HEADER_SIZE, Header
@@ -78,6 +79,8 @@ class Link:
         #: During an outage: the next request shows whether it is over.
         self._trying = False
         self._outage_began = 0.0
+        #: The kinds of causes that were said during this outage.
+        self._told: set[str] = set()
         self._created = ""
         #: The stream at the last look, and when its objects were last compared: what has not changed lost nothing.
         self._state = self._compared = (0, 0)
@@ -129,14 +132,17 @@ class Link:
             self.note_success()
 
     def note_outage(self, error: NatsError) -> None:
-        """The bucket cannot be used; say so once for each cause. Raises BucketTaken, which is none."""
+        """The bucket cannot be used; say so once for each kind of cause. Raises BucketTaken, which is none."""
         if isinstance(error, BucketTaken):
             raise error
         self._trying = False
         self._figures.errors[type(error).__name__] += 1
         if self.outage is None:
             self._outage_began = time.monotonic()
-        if self.outage is None or str(error) != str(self.outage):
+            self._told = set()
+        kind = "unreachable" if isinstance(error, ServerUnreachable | RequestFailed) else type(error).__name__
+        if kind not in self._told:
+            self._told.add(kind)
             log.error("%s: %s", self._path, error)
         self.outage = error
         self._figures.state, self._figures.problem = "outage", str(error)
@@ -223,7 +229,7 @@ class Link:
         for attempt in range(_LOOKS):
             status = await self._store.check()
             if self._created and status.created != self._created:
-                raise BucketLost(f"{self._store} was made anew at {status.created}", hint=_REFILL)
+                raise BucketLost(f"{self._store} was made anew at {status.created[:19]}Z", hint=_REFILL)
             if status.last_sequence >= self._store.last_sequence:
                 self._state = (status.last_sequence, status.messages)
                 return

@@ -20,7 +20,7 @@ from litefleet.replicate.link import Link, SpoolLost, restorable
 from litefleet.replicate.schedule import Schedule
 from litefleet.replicate.spool import Position
 from litefleet.replicate.walguard import WalGuard
-from litefleet.sqlite import LiveDatabase
+from litefleet.sqlite import DiskRefuses, LiveDatabase
 
 log = logging.getLogger("litefleet.replicate")
 
@@ -59,6 +59,8 @@ class Pipeline:
         #: Captured before a checkpoint, so the WAL may not hold it any more: it must be delivered as it is.
         self._tail: Batch | None = None
         self._released: Released | None = None
+        #: What the disk said last.
+        self._refused = ""
 
     # the database's files
 
@@ -243,8 +245,12 @@ class Pipeline:
         except DatabaseError as error:
             if not error.retryable:
                 raise
-            log.debug("%s: no checkpoint: %s", self._path, error)
-            uncopied = index.uncopied
+            self._say_refused("checkpoint", error)
+            self._schedule.note_checkpoint(index.uncopied)
+            return
+        if self._refused:
+            self._refused = ""
+            log.info("%s: checkpoints work again", self._path)
         self._schedule.note_checkpoint(uncopied)
         self._figures.done["checkpoints"] += 1
         self._observe("checkpoint", time.monotonic() - began)
@@ -264,7 +270,7 @@ class Pipeline:
         except DatabaseError as error:
             if not error.retryable:
                 raise
-            log.debug("%s: no snapshot: %s", self._path, error)
+            self._say_refused("snapshot", error)
             batch = None
         if batch is None:
             self._schedule.postpone_snapshot()
@@ -285,6 +291,15 @@ class Pipeline:
         self._schedule.note_acknowledged(batch.header.max_txid, full=True)
         self._figures.done["snapshots"] += 1
         self._observe("snapshot", time.monotonic() - began)
+
+    def _say_refused(self, what: str, error: DatabaseError) -> None:
+        """What is to be done later; a disk that refuses is said once, a lock that somebody holds is nothing special."""
+        self._figures.errors[type(error).__name__] += 1
+        if isinstance(error, DiskRefuses) and str(error) != self._refused:
+            self._refused = str(error)
+            log.error("%s: no %s: %s", self._path, what, error)
+        else:
+            log.debug("%s: no %s: %s", self._path, what, error)
 
     async def _drain(self) -> None:
         if not self.link.up or not len(self.link.spool):

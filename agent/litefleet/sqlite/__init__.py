@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litefleet.sqlite.database import LiveDatabase
+from litefleet.sqlite.database import DiskRefuses, LiveDatabase
 from litefleet.sqlite.watch import Watcher
 
-__all__ = ["LiveDatabase", "Watcher"]
+__all__ = ["DiskRefuses", "LiveDatabase", "Watcher"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ import apsw
 from litefleet.errors import DatabaseError
 from litefleet.sqlite.files import DatabaseFiles
 from litefleet.wal import WalIndex
+
+
+class DiskRefuses(DatabaseError):
+    """The disk is full or broken: nothing can be copied into the database file right now."""
+
+    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +131,9 @@ class LiveDatabase:
                     self._pinned.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
             finally:
                 self._begin_read(self._pinned)
+                self.pin = self._note_pin()
         except apsw.Error as error:
             raise self._explain(error) from None
-        self.pin = self._note_pin()
 
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READWRITE)
@@ -178,5 +185,12 @@ class LiveDatabase:
             return DatabaseError(
                 f"Database {self.path} cannot be written: {error}",
                 hint="the agent needs write access to the database and its directory, for the WAL's lock file",
+            )
+        if isinstance(error, apsw.FullError | apsw.IOError) or (
+            isinstance(error, OSError) and error.errno == errno.ENOSPC
+        ):
+            return DiskRefuses(
+                f"Database {self.path}: the disk refuses: {error}",
+                hint="make room, or see the kernel log; what is committed is replicated all the same",
             )
         return DatabaseError(f"Database {self.path}: {error}")
