@@ -129,8 +129,12 @@ def owners(done: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def agent_permissions(buckets: Sequence[str]) -> dict[str, Any]:
-    """What the agent's user may do: read, write and purge objects of its buckets; no consumers, no management."""
-    publish: list[str] = []
+    """What the agent's user may do: read, write and purge objects of its buckets; no consumers, no management.
+
+    Beside that it may learn how much room the account has, and what happens to the account's streams: a bucket that is
+    emptied or made anew is noticed at once.
+    """
+    publish: list[str] = ["$JS.API.INFO"] if buckets else []
     for bucket in buckets:
         publish += [
             f"$JS.API.STREAM.INFO.OBJ_{bucket}",
@@ -143,7 +147,7 @@ def agent_permissions(buckets: Sequence[str]) -> dict[str, Any]:
     # An empty allow list would allow everything.
     return {
         "publish": {"allow": publish} if publish else {"deny": [">"]},
-        "subscribe": {"allow": [f"{inbox(AGENT)}.>"]},
+        "subscribe": {"allow": [f"{inbox(AGENT)}.>", "$JS.EVENT.ADVISORY.>"]},
     }
 
 

@@ -6,7 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-_PROPERTIES = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic,MainPID"
+_PROPERTIES = (
+    "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,"
+    "ActiveEnterTimestampMonotonic,StateChangeTimestampMonotonic"
+)
 
 
 class Unit:
@@ -38,9 +41,18 @@ class Unit:
 
 def active_since(properties: dict[str, str]) -> float | None:
     """When the unit became active, in seconds of the wall clock; None if it is not active."""
+    return _moment(properties, "ActiveEnterTimestampMonotonic")
+
+
+def reloaded_at(properties: dict[str, str]) -> float | None:
+    """When the unit was started or reloaded last, in seconds of the wall clock; None if it is not active."""
+    return _moment(properties, "StateChangeTimestampMonotonic")
+
+
+def _moment(properties: dict[str, str], name: str) -> float | None:
     if properties.get("ActiveState") not in ("active", "reloading"):
         return None
-    monotonic = int(properties.get("ActiveEnterTimestampMonotonic") or 0) / 1e6
+    monotonic = int(properties.get(name) or 0) / 1e6
     return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC) + monotonic
 
 

@@ -107,6 +107,7 @@ def test_sizes_are_read_as_the_server_reads_them(text: Any, size: int) -> None:
 def test_the_agent_may_do_exactly_what_it_needs() -> None:
     permissions = _derive.agent_permissions(["app"])
     assert permissions["publish"]["allow"] == [
+        "$JS.API.INFO",
         "$JS.API.STREAM.INFO.OBJ_app",
         "$JS.API.DIRECT.GET.OBJ_app",
         "$JS.API.DIRECT.GET.OBJ_app.>",
@@ -114,7 +115,7 @@ def test_the_agent_may_do_exactly_what_it_needs() -> None:
         "$O.app.C.*",
         "$O.app.M.*",
     ]
-    assert permissions["subscribe"]["allow"] == ["_INBOX_agent.>"]
+    assert permissions["subscribe"]["allow"] == ["_INBOX_agent.>", "$JS.EVENT.ADVISORY.>"]
 
 
 def test_an_agent_without_buckets_may_publish_nothing() -> None:
