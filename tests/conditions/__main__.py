@@ -31,7 +31,7 @@ from tests.conditions.table import Row, render
 
 MODULES = (buckets, distance, figures, life, load, outage, restoring, sharing, starting, state, transfer)
 #: Conditions that mostly wait and are watched at the same time.
-AT_A_TIME = 4
+AT_A_TIME = 5
 CONDITIONS = sorted((one for module in MODULES for one in module.CONDITIONS), key=lambda one: one.number)
 
 
