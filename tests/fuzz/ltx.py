@@ -54,6 +54,8 @@ def file(data: bytes) -> None:
     if step < len(cut.rest):
         assert decode(cut.rest, step) == found
     if found is not None:
+        assert list(Decoder("fuzz.ltx").stream(cut.rest)) == found[1]
+    if found is not None:
         again(*found)
 
 

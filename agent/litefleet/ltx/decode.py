@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 
 import lz4.block
 import lz4.frame
@@ -11,6 +12,9 @@ from fastcrc import crc64
 from litefleet.errors import LTXError
 from litefleet.ltx.header import HEADER_SIZE, Header, lock_page
 from litefleet.ltx.wire import CHECKSUM_FLAG, END_OF_PAGES, PAGE_HEADER, TRAILER_SIZE, U64, index_bytes
+
+#: Bytes that ``stream`` decodes at once: 8 MiB of pages at most.
+_STEP = 32 * 1024
 
 
 class Decoder:
@@ -53,6 +57,11 @@ class Decoder:
             self._index = index_bytes(self._numbers, self._lengths, HEADER_SIZE)
             self._take_tail(data[at:])
         return pages
+
+    def stream(self, block: bytes) -> Iterator[tuple[int, bytes]]:
+        """As ``feed``, but a few pages at a time: those of a block can be 255 times as long as the block."""
+        for at in range(0, len(block), _STEP):
+            yield from self.feed(block[at : at + _STEP])
 
     def close(self) -> Header:
         """Check index, length and checksum; raises LTXError if anything is missing, left over or wrong."""

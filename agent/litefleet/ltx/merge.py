@@ -30,7 +30,7 @@ class Merge:
         """Take the next block of the file ``name``; raises LTXError if the file is damaged or does not follow."""
         if self._decoder is None:
             self._decoder = Decoder(name)
-        for number, page in self._decoder.feed(block):
+        for number, page in self._decoder.stream(block):
             self._spool.write(page)
             self._newest[number] = self._end
             self._end += len(page)

@@ -91,7 +91,7 @@ class Output:
             self._decoder = Decoder(name)
         decoder = self._decoder
         with _os_errors(self._temporary):
-            for number, page in decoder.feed(block):
+            for number, page in decoder.stream(block):
                 self._write(page, (number - 1) * len(page))
             if last:
                 self._accept(decoder.close(), name)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from litefleet.errors import LTXError
-from litefleet.ltx import Decoder, Header
+from litefleet.ltx import Decoder, Header, Merge
 from tests.unit.ltx.samples import (
     LAYOUT,
     LOCK_PAGE,
@@ -218,6 +220,18 @@ def test_a_file_without_an_end_is_refused_before_it_fills_the_memory() -> None:
     decoder.feed(INCREMENT.pack() + bytes(6))
     with peak_below(4 << 20), pytest.raises(LTXError, match="index and trailer"):
         list(map(decoder.feed, [block] * 100))
+
+
+def test_a_block_of_very_many_empty_pages_is_never_in_memory_as_a_whole() -> None:
+    header = Header(page_size=65536, commit=3000, min_txid=4, max_txid=5, timestamp=0)
+    block = encoded(header, ((number, bytes(65536)) for number in range(1, 3001)))
+    assert len(block) < 1 << 20
+    decoder = Decoder("test.ltx")
+    with peak_below(16 << 20):
+        assert sum(len(page) for _, page in decoder.stream(block)) == 3000 << 16
+    assert decoder.close() == header
+    with Path(os.devnull).open("r+b") as spool, peak_below(16 << 20):
+        Merge(spool).add("test.ltx", block, last=True)
 
 
 @contextmanager
