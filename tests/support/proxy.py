@@ -36,6 +36,9 @@ class Proxy:
         self._accepting = True
         self._hang_after: int | None = None
         self._cut_after: int | None = None
+        self._mute_after = b""
+        self._speaking = asyncio.Event()
+        self._speaking.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self.handlers: set[asyncio.Task[None]] = set()
 
@@ -45,12 +48,17 @@ class Proxy:
 
     def cut(self) -> None:
         """Drop all connections, as a router that restarts; new ones are let through."""
+        self._speaking.set()
         for writer in self._writers:
             writer.transport.abort()
 
     def cut_after(self, count: int) -> None:
         """``cut`` once that many more bytes went through, in either direction."""
         self._cut_after = count
+
+    def mute_after(self, words: bytes) -> None:
+        """Once a client has sent these, let nothing more of what the server says through, until ``cut``."""
+        self._mute_after = words
 
     def refuse(self) -> None:
         """Drop all connections, and new ones too, until ``accept``."""
@@ -138,6 +146,11 @@ class Proxy:
                     return
                 if upstream:
                     self.upstream += len(piece)
+                    if self._mute_after and self._mute_after in piece:
+                        self._mute_after = b""
+                        self._speaking.clear()
+                else:
+                    await self._speaking.wait()
                 self._count(len(piece))
                 writer.write(piece)
                 await writer.drain()

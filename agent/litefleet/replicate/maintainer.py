@@ -15,7 +15,7 @@ from typing import BinaryIO
 from litefleet.bucket import LTXFile, format_timestamp, object_name
 from litefleet.bucket.fetch import fetch
 from litefleet.bucket.names import TIMESTAMP_HEADER
-from litefleet.errors import BucketTaken, LitefleetError, first_error
+from litefleet.errors import BucketTaken, LitefleetError, ServerUnreachable, first_error
 from litefleet.ltx import Merge
 from litefleet.nats.objects import ObjectStore
 from litefleet.replicate.backoff import Backoff
@@ -111,9 +111,11 @@ class Maintainer:
         self._figures.levels = levels
 
     def _failed(self, error: LitefleetError) -> None:
-        """Say each new failure once."""
+        """Say each new failure once; that the bucket cannot be reached is said by others."""
         self._figures.errors[type(error).__name__] += 1
-        if str(error) != self._failure:
+        if isinstance(error, ServerUnreachable) or not self._usable():
+            log.debug("%s: %s", self._path, error)
+        elif str(error) != self._failure:
             self._failure = str(error)
             log.error("%s: %s", self._path, error)
 
