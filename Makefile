@@ -61,6 +61,10 @@ lint: $(VENV)/ready ## ruff, mypy, import-linter, ansible-lint, yamllint
 bench: $(VENV)/ready ## Side by side with Litestream, in one run
 	@$(BIN)/python -m bench
 
+.PHONY: idle
+idle: $(VENV)/ready ## 1,000 databases with nothing to do, in one agent: messages, processor time, memory
+	@$(BIN)/python -m bench.idle --databases 1000
+
 .PHONY: conditions
 conditions: $(VENV)/ready ## The hard conditions, with Litestream beside it (about 10 minutes); writes docs/conditions.md
 	@$(BIN)/python -m tests.conditions --write docs/conditions.md

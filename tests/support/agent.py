@@ -89,7 +89,9 @@ def write_config(path: Path, databases: Sequence[tuple[Path, Mapping[str, Any]]]
     """A configuration file with a replica for each database (JSON is YAML)."""
     dbs = [{"path": str(db), "replica": {"type": "nats", **replica}} for db, replica in databases]
     path.touch(0o600)
-    path.write_text(json.dumps({"dbs": dbs, **top}, indent=1))
+    # Not where an installed agent keeps it.
+    spool = {"path": str(path.with_suffix(".spool"))}
+    path.write_text(json.dumps({"spool": spool, "dbs": dbs, **top}, indent=1))
     return path
 
 

@@ -33,7 +33,7 @@ READ_BUDGET = 32 * 1024 * 1024
 #: Requests in a row without a single byte from the server, after which the connection is taken for dead.
 SILENT_REQUESTS = 2
 #: Seconds between attempts to make a connection anew, at most.
-LONGEST_PAUSE = 30.0
+LONGEST_PAUSE = 10.0
 
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 
@@ -106,7 +106,7 @@ class Connection:
     async def keep(self) -> None:
         """Until cancelled: when the connection has ended for good, or does not exist yet, make it anew.
 
-        The pause between two attempts doubles from ``server.reconnect_wait`` to half a minute; each is as ``open``.
+        The pause between two attempts doubles from ``server.reconnect_wait`` to ten seconds; each is as ``open``.
         """
         loop = asyncio.get_running_loop()
         shortest = max(0.1, self.server.reconnect_wait)
@@ -115,7 +115,7 @@ class Connection:
         while not self._closing:
             await self._ends.wait()
             if loop.time() - since > max(1.0, shortest):
-                pause = shortest
+                pause, self._told = shortest, ""
             else:
                 # A server that lets us in and sends us away at once is no better than one that refuses.
                 await asyncio.sleep(pause)
@@ -175,6 +175,12 @@ class Connection:
         """Bytes received and bytes sent so far; a change means that the server is there."""
         wire = None if self._client is None else self._client.wire
         return (0, 0) if wire is None else (wire.received, wire.sent)
+
+    @property
+    def _written(self) -> int:
+        """Bytes handed over so far; compare it with what ``progress`` says was sent."""
+        wire = self._connected.wire
+        return 0 if wire is None else wire.written + self._connected.pending_data_size
 
     def on_state_change(self, listener: Listener) -> None:
         """Call ``listener`` at every change; it must not block."""
@@ -269,6 +275,7 @@ class Connection:
         except (nats_errors.Error, OSError) as error:
             self.forget(token)
             raise ServerUnreachable(f"Cannot send to {self.connected_url}: {reason(error)}") from error
+        exchange.end = self._written
         return exchange
 
     async def writable(self) -> None:

@@ -31,6 +31,8 @@ class Exchange:
         self.subject = subject
         #: Called with every outcome when it arrives, before somebody takes it.
         self.on_arrival: Callable[[Reply | NatsError], None] | None = None
+        #: How many bytes the connection has sent once all of this message is.
+        self.end = 0
         self._connection = connection
         self._token = token
         self._replied = asyncio.Event()

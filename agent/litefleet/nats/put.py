@@ -85,6 +85,8 @@ class Put:
         self._fence = fence
         self._flight: deque[tuple[bytes, Exchange]] = deque()
         self._in_flight = 0
+        #: Answers that have come, also those that nobody has looked at yet.
+        self._arrived = 0
         #: Chunks may be in the stream, and certainly no metadata.
         self._chunks_alone = False
         #: Of the whole content, once all of it is stored.
@@ -165,9 +167,14 @@ class Put:
             async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
                 await self._connection.writable()
                 self._chunks_alone = True
-                return await self._connection.send(self._subject, chunk, headers=headers)
+                exchange = await self._connection.send(self._subject, chunk, headers=headers)
+                exchange.on_arrival = self._note_arrival
+                return exchange
         except TimeoutError:
             raise self._stalled() from None
+
+    def _note_arrival(self, _: object) -> None:
+        self._arrived += 1
 
     async def _settle_oldest(self) -> None:
         """Wait for the acknowledgement of the chunk that has waited longest."""
@@ -184,8 +191,13 @@ class Put:
 
     async def _acknowledged(self, exchange: Exchange) -> int:
         """The stream sequence of one message."""
+
+        def progress() -> object:
+            # Not that of the connection: others may keep it busy while an answer to us is lost for good.
+            return min(self._connection.progress[1], exchange.end), self._arrived
+
         try:
-            async with while_progress(lambda: self._connection.progress, self._connection.server.timeout):
+            async with while_progress(progress, self._connection.server.timeout):
                 with exchange:
                     reply = await exchange.reply()
         except TimeoutError:
