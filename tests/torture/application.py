@@ -38,8 +38,12 @@ class Application:
         self._arguments = arguments or (*self._arguments[:2], self._arguments[2] + 1000)
         command = (sys.executable, "-m", "tests.torture.writer", self.path, *self._arguments)
         self._process, self._seen = Process(*map(str, command)), 0
+        self.go()  # it hears that once it is ready, which on a full disk it is not for a while
+
+    def wait_ready(self) -> None:
+        """Until it has its database open; nothing if it has had it before."""
+        assert self._process is not None
         self._process.wait_for("^ready", patience=PATIENCE * 2)
-        self.go()
 
     def go(self) -> None:
         self._tell("go")

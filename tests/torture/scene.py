@@ -136,6 +136,8 @@ class Scene:
                 raise RuntimeError(f"nats-server is not healthy:\n{sick[0].log()[-5000:]}")
             time.sleep(0.1)
         self._start_applications()
+        for application in self.applications:
+            application.wait_ready()
         self.agent.thaw()
         self._end_agent()
         self.agent.watch()
