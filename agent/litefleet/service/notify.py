@@ -6,24 +6,43 @@ import logging
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 log = logging.getLogger("litefleet.service")
 
+SIGN_OF_LIFE = "WATCHDOG=1"
+
+
+#: What the socket had no room for; the oldest goes if it becomes too much.
+_late: deque[str] = deque(maxlen=32)
+
 
 def notify(*assignments: str) -> None:
-    """Send ``READY=1``, ``STATUS=…``, ``STOPPING=1`` and the like; a datagram, so it does not block."""
+    """Send ``READY=1``, ``STATUS=…``, ``STOPPING=1`` and the like, without blocking.
+
+    What there is no room for at the moment is sent before anything else by the next call, which may be without
+    arguments.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
+    text = "\n".join(assignments)
+    if text and not (text == SIGN_OF_LIFE and SIGN_OF_LIFE in _late):
+        _late.append(text)
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
             link.setblocking(False)
-            link.sendto("\n".join(assignments).encode(), "\0" + address[1:] if address[0] == "@" else address)
+            while _late:
+                link.sendto(_late[0].encode(), "\0" + address[1:] if address[0] == "@" else address)
+                _late.popleft()
+    except BlockingIOError:
+        pass
     except OSError as error:
         # No reason to stop replicating: systemd itself decides what it makes of a service that it does not hear.
+        _late.clear()
         _unheard(address, error.strerror or str(error))
 
 

@@ -12,7 +12,7 @@ from typing import get_args
 from litefleet.replicate.figures import Figures, State
 from litefleet.service.describe import minute_text
 from litefleet.service.interface import FleetLike, path_text
-from litefleet.service.notify import listened_to, notify, watchdog_interval
+from litefleet.service.notify import SIGN_OF_LIFE, listened_to, notify, watchdog_interval
 
 #: Seconds between two looks at the figures.
 _STATUS = 5.0
@@ -39,8 +39,8 @@ async def watchdog(fleet: FleetLike) -> None:
             if text != said:
                 notify(f"STATUS={text}")
                 said = text
-        if wanted:
-            notify("WATCHDOG=1")
+        # Without one to give, what could not be said before is said now.
+        notify(*([SIGN_OF_LIFE] if wanted else []))
         await asyncio.sleep(pause)
 
 

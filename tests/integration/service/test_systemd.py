@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,15 +16,22 @@ from tests.support.running import PATIENCE, Agent, Writer, litefleet, make_bucke
 
 
 class Systemd:
-    """Everything the agent says, in order."""
+    """Everything the agent says, in order; heard by a thread, as the agent does not wait for a reader."""
 
     def __init__(self, heard: socket.socket) -> None:
+        self._messages: queue.Queue[dict[str, str]] = queue.Queue()
         self._heard = heard
+        self.thread = threading.Thread(target=self._listen, daemon=True)
+        self.thread.start()
+
+    def _listen(self) -> None:
+        while text := self._heard.recv(4096).decode():
+            self._messages.put(dict(line.split("=", 1) for line in text.splitlines()))
 
     def hear(self, wanted: Callable[[dict[str, str]], bool]) -> dict[str, str]:
         """The next message that is wanted; those before it are forgotten."""
         while True:
-            message = dict(line.split("=", 1) for line in self._heard.recv(4096).decode().splitlines())
+            message = self._messages.get(timeout=PATIENCE)
             if wanted(message):
                 return message
 
@@ -32,14 +41,18 @@ class Systemd:
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Systemd]:
-    path = tmp_path / "notify"
+    path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(path))
-        heard.settimeout(PATIENCE)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        heard.bind(path)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
         monkeypatch.setenv("WATCHDOG_USEC", "400000")
         monkeypatch.delenv("WATCHDOG_PID", raising=False)
-        yield Systemd(heard)
+        running = Systemd(heard)
+        yield running
+        # An empty message ends the thread.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+            link.sendto(b"", path)
+        running.thread.join(PATIENCE)
 
 
 def test_a_life(systemd: Systemd, server: NatsServer, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from litefleet.replicate.figures import Figures
 from litefleet.service import watchdog as module
-from litefleet.service.notify import notify, reloading, watchdog_interval
+from litefleet.service.notify import _late, notify, reloading, watchdog_interval
 from litefleet.service.watchdog import StatusLine, watchdog
 from tests.unit.service.standin import Fleet
 
@@ -56,6 +56,21 @@ def figures(name: str, state: str = "replicating", problem: str = "") -> Figures
 def test_a_message(systemd: socket.socket) -> None:
     notify("READY=1", "STATUS=up")
     assert messages(systemd) == ["READY=1\nSTATUS=up"]
+
+
+def test_what_there_is_no_room_for_is_said_later_in_order(systemd: socket.socket) -> None:
+    said = 0
+    while not _late:
+        notify(f"STATUS={said}")
+        said += 1
+    notify("READY=1")
+    for _ in range(100):
+        notify("WATCHDOG=1")
+    heard = []
+    while found := messages(systemd):
+        heard += found
+        notify()
+    assert heard == [*(f"STATUS={number}" for number in range(said)), "READY=1", "WATCHDOG=1"]
 
 
 def test_a_systemd_that_does_not_hear_is_said_once_and_does_no_harm(
