@@ -25,15 +25,16 @@ from litefleet.cli.common import (
     size_text,
 )
 from litefleet.cli.examine import Row, by_agent, by_bucket
+from litefleet.config import expand
 from litefleet.config.settings import Database, Settings
 from litefleet.errors import AgentUnreachable, ConfigError, UsageError
+from litefleet.service.directories import scan
 from litefleet.service.interface import path_text
 
 #: Seconds that the agent has to send what is committed.
 _SYNC = 2.0
 #: Databases that are looked at in their buckets at the same time.
 _AT_ONCE = 8
-_UNTOLD = "which databases the directory has, only a running agent can tell"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -81,16 +82,29 @@ async def _rows(options: argparse.Namespace) -> list[Row]:
         path = database_path(options.target)
         if path in known:
             return [by_agent(known[path])]
-        if known and not settings.databases:
-            raise UsageError(f"Database not replicated: {path}", hint=f"the agent has {', '.join(known)}")
+        if unreadable is not None:
+            raise UsageError(f"Database not replicated: {path}", hint="`litefleet status` lists those that are")
         return [await by_bucket(find_database(settings, options.target))]
-    own = {str(database.path): database for database in settings.databases}
+    # Also those that the agent has not, or not yet: nobody should miss them.
+    of_directories, refused = await asyncio.to_thread(_of_directories, settings)
+    own = {str(database.path): database for database in (*settings.databases, *of_directories)}
     more = [by_agent(figures) for path, figures in known.items() if path not in own]
     looked_at = await _look([database for path, database in own.items() if path not in known])
-    rows = [by_agent(known[path]) if path in known else looked_at[path] for path in own]
-    # What nobody has looked at is not well.
-    untold = [] if known else [Row(str(one.directory), "unknown", "", detail=_UNTOLD) for one in settings.directories]
-    return rows + more + untold
+    return [by_agent(known[path]) if path in known else looked_at[path] for path in own] + more + refused
+
+
+def _of_directories(settings: Settings) -> tuple[list[Database], list[Row]]:
+    """The databases that are in directories now, and rows for those that have no place for a copy; blocks."""
+    own = [database.path for database in settings.databases]
+    found: list[Database] = []
+    refused: list[Row] = []
+    for directory in settings.directories:
+        for file in scan(directory, others=own):
+            try:
+                found.append(expand(directory, file))
+            except ConfigError as error:
+                refused.append(Row(str(file), "error", "", detail=str(error)))
+    return found, refused
 
 
 async def _look(databases: Sequence[Database]) -> dict[str, Row]:

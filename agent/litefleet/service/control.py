@@ -132,7 +132,9 @@ class _Control:
             what = f"{len(missing)} of {len(rows)} databases" if len(rows) > 1 else missing[0]["path"]
             error = missing[0]["error"] or f"not acknowledged within {seconds:g} s"
             code = max(row["exit_code"] for row in missing)
-            content = {"error": f"{what}: {error}", "hint": "`litefleet status` says what is wrong", "exit_code": code}
+            # An error of one database often names it already.
+            said = error if error.startswith(what) else f"{what}: {error}"
+            content = {"error": said, "hint": "`litefleet status` says what is wrong", "exit_code": code}
             return Response.of({**content, "databases": rows}, HTTPStatus.GATEWAY_TIMEOUT)
 
         return await request.while_wanted(work())

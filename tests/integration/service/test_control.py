@@ -279,6 +279,24 @@ def test_what_is_removed_during_an_outage_is_said_to_be_behind(site: Site, opene
         assert agent.stop() == 0
 
 
+def test_the_databases_of_a_directory(site: Site, opened: Opened) -> None:
+    """By the agent, by a look at them, and one that the agent leaves alone is not passed over in silence."""
+    opened(site.database("one")).do("insert 2 5 500")
+    replica = {"url": site.server.url, "bucket": "a", "path": "{name}"}
+    config = site.configure(dbs=[{"dir": str(site.root), "pattern": "*.db", "replica": replica}])
+    with Agent(config).ready() as agent:
+        site.ask("sync", "--wait")
+        assert {name: (row["status"], row["source"]) for name, row in site.status().items()} == {"one": ("ok", "agent")}
+        assert {name: row["status"] for name, row in site.status("--remote").items()} == {"one": "ok"}
+        assert agent.stop() == 0
+    opened(site.database("two"))
+    assert {name: (row["status"], row["source"]) for name, row in site.status(code=1).items()} == {
+        "one": ("ok", "bucket"), "two": ("no backup", "bucket"),
+    }  # fmt: skip
+    (row,) = site.status(str(site.database("two")), code=1).values()
+    assert row["status"] == "no backup"
+
+
 class TestReload:
     """By the command and by the signal."""
 

@@ -6,7 +6,9 @@ import asyncio
 import io
 import json
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -301,16 +303,22 @@ class TestStatus:
             ("/data/forgotten.db", "bucket"), (str(APP), "agent"), ("/data/added.db", "agent"),
         ]  # fmt: skip
 
-    def test_a_directory_of_which_nobody_knows_anything_is_not_well(
+    def test_without_an_agent_the_databases_of_directories_are_looked_for(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
+        for name in ("b.db", "a.db"):
+            with closing(sqlite3.connect(tmp_path / name)) as connection:
+                connection.execute("CREATE TABLE t (x)")
+        (tmp_path / "empty.db").touch()
         path = tmp_path / "litefleet.yml"
-        replica = {"url": "nats://127.0.0.1:1", "bucket": "app"}
+        replica = {"url": "nats://127.0.0.1:1", "bucket": "app", "timeout": "1s"}
         entry = {"dir": str(tmp_path), "pattern": "*.db", "replica": replica}
         path.write_text(json.dumps({"dbs": [entry], "socket": {"path": str(tmp_path / "none.sock")}}))
         assert main(["status", "--json", "--config", str(path)]) == 1
-        (row,) = json.loads(capsys.readouterr().out)
-        assert (row["database"], row["status"]) == (str(tmp_path), "unknown")
+        rows = json.loads(capsys.readouterr().out)
+        assert [(Path(row["database"]).name, row["status"]) for row in rows] == [
+            ("a.db", "unreachable"), ("b.db", "unreachable"),
+        ]  # fmt: skip
 
     def test_remote_does_not_ask(
         self, agent: Agent, config: Callable[..., Path], capsys: pytest.CaptureFixture[str]

@@ -177,6 +177,11 @@ class TestSync:
             assert (answer.status, answer.json()["exit_code"]) == (504, 4)
             assert answer.json()["error"] == f"{APP}: bucket `app` belongs to another"
 
+    async def test_a_failure_that_names_its_database_does_so_once(self, path: Path) -> None:
+        async with agent(path, Fleet([figures()], trouble=NotDurable(f"{APP}: it was stopped"))):
+            answer = await ask(path, "POST", "/sync", {"wait": True})
+            assert (answer.json()["error"], answer.json()["exit_code"]) == (f"{APP}: it was stopped", 8)
+
     async def test_a_client_that_goes_ends_it(self, path: Path) -> None:
         async with agent(path, Fleet([figures()])) as fleet:
             fleet.ready.clear()
