@@ -38,6 +38,7 @@ class Databases:
         self.directory = directory
         self.url = make or url
         self.config = directory / "config.yml"
+        self._places: dict[str, str] = {}
         self._extra = {**QUICK, **extra}
         for name in names:
             make_bucket(self.url, name)
@@ -51,6 +52,20 @@ class Databases:
         content = yaml.safe_load(self.config.read_text())
         content["dbs"] = [{**entry, **each} for entry in content["dbs"]]
         self.config.write_text(yaml.safe_dump(content))
+
+    def share(self, bucket: str, *names: str) -> None:
+        """Let all of them use one bucket, each below a path of its own."""
+        content = yaml.safe_load(self.config.read_text())
+        replica = content["dbs"][0]["replica"]
+        content["dbs"] = [
+            {"path": str(self.path(name)), "replica": {**replica, "bucket": bucket, "path": name}} for name in names
+        ]
+        self.config.write_text(yaml.safe_dump(content))
+        self._places = {name: f"{bucket}/{name}" for name in names}
+
+    def place(self, name: str) -> str:
+        """The URL to restore from."""
+        return f"{self.url}/{self._places.get(name, name)}"
 
     def path(self, name: str) -> Path:
         return self.directory / f"{name}.db"
@@ -94,9 +109,9 @@ class Databases:
         output = self.directory / f"{name}.{program}"
         output.unlink(missing_ok=True)
         if program == "litefleet":
-            litefleet("restore", f"{self.url}/{name}", "-o", output, "--integrity-check", "full")
+            litefleet("restore", self.place(name), "-o", output, "--integrity-check", "full")
         else:
-            litestream("restore", "-o", output, f"{self.url}/{name}")
+            litestream("restore", "-o", output, self.place(name))
         return output
 
     def assert_restores(self, *names: str, programs: Sequence[str] = ("litefleet", "litestream")) -> None:
@@ -107,18 +122,24 @@ class Databases:
             for program in programs:
                 assert_same_pages(self.restored(name, program), live, 4096)
 
-    def wait_restorable(self, name: str, entries: int) -> None:
-        """Until both programs restore that many entries, while agent and application run; a minute at most."""
+    def wait_restorable(
+        self, name: str, entries: int, *, programs: Sequence[str] = ("litefleet", "litestream")
+    ) -> None:
+        """Until these programs restore that many entries, while agent and application run; a minute at most."""
         deadline = time.monotonic() + PATIENCE
-        for program in ("litefleet", "litestream"):
+        for program in programs:
             while (found := self._restorable(name, program)) != entries:
                 assert time.monotonic() < deadline, f"{program} restores {found} entries instead of {entries}"
+
+    def restored_entries(self, name: str) -> int:
+        """How many a restore brings back."""
+        return entries_of(self.restored(name))
 
     def _restorable(self, name: str, program: str) -> int:
         output = self.directory / f"{name}.{program}"
         output.unlink(missing_ok=True)
         run = litefleet if program == "litefleet" else litestream
-        done = run("restore", "-o", output, f"{self.url}/{name}", code=None)
+        done = run("restore", "-o", output, self.place(name), code=None)
         return entries_of(output) if done.returncode == 0 else -1
 
 

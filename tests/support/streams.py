@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import nats
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 
 
 def on_jetstream(url: str, work: Callable[[JetStreamContext], Awaitable[Any]]) -> Any:
@@ -47,3 +49,26 @@ def messages(url: str, bucket: str) -> int:
         return (await js.stream_info(f"OBJ_{bucket}")).state.messages
 
     return int(on_jetstream(url, count))
+
+
+def roll_up(url: str, bucket: str) -> None:
+    """One message that takes the place of everything."""
+    on_jetstream(url, lambda js: js.publish(f"$O.{bucket}.M.eA==", b"{}", headers={"Nats-Rollup": "all"}))
+
+
+def newest_objects(url: str, bucket: str, count: int) -> list[str]:
+    """The subjects of the metadata that was stored last, newest first."""
+
+    async def find(js: JetStreamContext) -> list[str]:
+        found: list[str] = []
+        sequence = (await js.stream_info(f"OBJ_{bucket}")).state.last_seq
+        while sequence and len(found) < count:
+            with suppress(NotFoundError):
+                subject = str((await js.get_msg(f"OBJ_{bucket}", sequence)).subject)
+                if subject.startswith(f"$O.{bucket}.M."):
+                    found.append(subject)
+            sequence -= 1
+        return found
+
+    answer: list[str] = on_jetstream(url, find)
+    return answer
