@@ -57,7 +57,7 @@ def test_the_defaults_of_the_page_are_those_that_hold() -> None:
                 value = part[key] if key != "levels" else part[key][0]["interval"]
                 assert same(match[1], value), (title, key, default, value)
                 told += 1
-            elif default != "required" and not default.startswith("this or"):
+            elif not default.startswith(("required", "this or")):
                 # Sections of their own, and what there is nothing of.
                 assert isinstance(part.get(key), dict | None), (title, key)
     assert told > 25
