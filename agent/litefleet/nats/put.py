@@ -28,6 +28,8 @@ log = logging.getLogger("litefleet.nats")
 WINDOW = 16 * 1024 * 1024
 #: Seconds to wait for the chunks that are on their way when a put fails.
 SETTLE_TIMEOUT = 5.0
+#: Seconds for each step of cleaning up after a put that was cancelled.
+HURRIED_TIMEOUT = 1.0
 #: Times a stream that is too busy is asked again, and the first pause in seconds.
 BUSY_RETRIES = 6
 BUSY_PAUSE = 0.1
@@ -96,8 +98,10 @@ class Put:
         """Write all of it, or remove what was written and raise."""
         try:
             return await self._write(data)
-        except BaseException:
-            await self._clean_up()
+        except BaseException as error:
+            # Whoever cancels wants an end soon; the next sweep removes what is left.
+            hurried = isinstance(error, asyncio.CancelledError)
+            await self._clean_up(HURRIED_TIMEOUT if hurried else self._connection.server.timeout)
             raise
         finally:
             for _, exchange in self._flight:
@@ -265,8 +269,8 @@ class Put:
             self._chunks_alone = chunks
             raise
 
-    async def _clean_up(self) -> None:
-        """Remove the chunks that were stored; ``ObjectStore.sweep`` finds those that cannot be removed now."""
+    async def _clean_up(self, patience: float) -> None:
+        """Remove the chunks that were stored; ``ObjectStore.sweep`` finds those that cannot be removed in time."""
         if not self._chunks_alone:
             return
         if not self._connection.is_connected:
@@ -274,11 +278,11 @@ class Put:
             return
         # What is still on its way would be stored after the purge.
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_TIMEOUT):
+            async with asyncio.timeout(min(SETTLE_TIMEOUT, patience)):
                 for _, exchange in self._flight:
                     await exchange.settled()
         with suppress(NatsError, TimeoutError):
-            async with asyncio.timeout(self._connection.server.timeout):
+            async with asyncio.timeout(patience):
                 await api_request(self._connection, self._names, "PURGE", {"filter": self._subject})
 
     def _stalled(self) -> RequestFailed:
