@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 from dataclasses import replace
 
 from litefleet.cli.common import add_config, load_config, option
@@ -22,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Exit code 0 only if every committed transaction was acknowledged."""
+    # A reload that is asked for before the agent listens is no reason to end; what it would read is read now.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = load_config(options)
     configure_logs(replace(settings.logging, level=options.log_level) if options.log_level else settings.logging)
     if options.once:
