@@ -38,6 +38,7 @@ class Databases:
         self.directory = directory
         self.url = make or url
         self.config = directory / "config.yml"
+        self.names = names
         self._places: dict[str, str] = {}
         self._extra = {**QUICK, **extra}
         for name in names:
