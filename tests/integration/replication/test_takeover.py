@@ -92,6 +92,26 @@ class Relay:
         assert found == entries
         assert held(self.restored("litestream")) == entries
 
+    def is_sound(self, program: str, entries: int) -> bool:
+        """``wait_held``; False if Litestream, having the baton, has put a mixture into the bucket.
+
+        It goes on with a WAL that was restarted while nobody held it, and may miss what was in the one before: then its
+        own restore shows the same, and litefleet's next leg has to heal it. While litefleet has the baton, or if only
+        its restore is at fault, that is a failure.
+        """
+        try:
+            self.wait_held(entries)
+        except AssertionError as error:
+            if program == "litefleet":
+                raise
+            try:
+                held(self.restored("litestream"))
+            except AssertionError:
+                print(f"Litestream wrote what neither program can restore whole: {error}")
+                return False
+            raise
+        return True
+
     def wait_beyond(self, txid: int) -> None:
         """Until the bucket holds something after a TXID."""
         deadline = time.monotonic() + PATIENCE
@@ -131,7 +151,7 @@ def test_the_baton_goes_round_without_a_gap(server: NatsServer, tmp_path: Path, 
             with relay.start(program) as process:
                 relay.wait_beyond(before)
                 entries = committed(writer.do("halt"))
-                relay.wait_held(entries)
+                sound = relay.is_sound(program, entries)
                 between = relay.newest()
                 writer.do(("checkpoint passive", "checkpoint truncate", "shrink 30", "rollback 50 3000")[leg % 4])
                 writer.do(f"go 4 {page_size // 2} 0.01")
@@ -142,7 +162,8 @@ def test_the_baton_goes_round_without_a_gap(server: NatsServer, tmp_path: Path, 
                 else:
                     process.kill()  # in the middle of whatever it does
             writer.do("halt")
-            assert held(relay.restored("litefleet")) >= entries
+            if sound:
+                assert held(relay.restored("litefleet")) >= entries
             writer.do("insert 2 3 500")
         with relay.start("litefleet") as process:
             relay.wait_held(committed(writer.do("halt")))
