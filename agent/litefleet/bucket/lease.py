@@ -108,16 +108,19 @@ async def take(store: ObjectStore, wanted: Lease, *, takeover: bool = False) -> 
 
     Raises ``BucketTaken`` if it is another database's and ``takeover`` is False, and what requests raise.
     """
+    header = wanted.header()
     for _ in range(_ATTEMPTS):
         there = await read_lease(store)
         if there is not None and not takeover:
             refuse_foreign(store, there, wanted)
         store.fence = None
         try:
-            stored = await store.put(
-                LEASE_NAME, b"", headers={_HEADER: wanted.header()}, expect=there.sequence if there else 0
-            )
+            stored = await store.put(LEASE_NAME, b"", headers={_HEADER: header}, expect=there.sequence if there else 0)
+            # Leases have no content to tell them apart, so a put takes one that was there first for its own.
+            ours = stored.headers.get(_HEADER) == header
         except ObjectExists:
+            ours = False
+        if not ours:
             # Somebody was faster, or what answered us lags behind the leader.
             await asyncio.sleep(_PAUSE)
             continue

@@ -105,6 +105,19 @@ async def test_of_many_that_take_it_at_once_the_last_one_has_it(store: ObjectSto
     assert lease.sequence == max(sequences)
 
 
+async def test_of_two_databases_that_find_it_empty_at_once_one_has_it(store: ObjectStore, rival: ObjectStore) -> None:
+    async def contend(one: ObjectStore, lease: Lease) -> Lease | None:
+        try:
+            return await take(one, lease)
+        except BucketTaken:
+            return None
+
+    async with asyncio.TaskGroup() as tasks:
+        contenders = [tasks.create_task(contend(store, MINE)), tasks.create_task(contend(rival, THEIRS))]
+    (winner,) = [task.result() for task in contenders if task.result() is not None]
+    assert await read_lease(store) == winner
+
+
 async def test_puts_side_by_side_under_one_fence_in_a_cluster(tmp_path: Path) -> None:
     """Uploads and compactions of one database: a replicated stream has one checked message on its way at a time."""
     with nats_cluster(store_dir=tmp_path) as cluster:
