@@ -229,10 +229,9 @@ replicator = litefleet.Replicator({sys.argv[1]: sys.argv[2]})
 with replicator:
     other = os.fork()
     if not other:
-        print("forked", os.getpid(), flush=True)
         time.sleep(600)
     connection.execute("INSERT INTO entry DEFAULT VALUES")
-    print("running", replicator._agent._process.pid, replicator._agent.socket, flush=True)
+    print(f"running {other} {replicator._agent._process.pid} {replicator._agent.socket}", flush=True)
     time.sleep(600)
 """
 
@@ -244,16 +243,15 @@ def test_the_agent_ends_with_a_program_that_is_killed_though_its_forks_live_on(
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     with Process(sys.executable, "-P", program, path, url) as running:
-        forked = os.pidfd_open(int(running.wait_for(r"^forked (\d+)")[1]))
+        told = running.wait_for(r"^running (\d+) (\d+) (.+)")
+        forked, agent = os.pidfd_open(int(told[1])), os.pidfd_open(int(told[2]))
         try:
-            told = running.wait_for(r"^running (\d+) (.+)")
-            agent = os.pidfd_open(int(told[1]))
             running.signal(signal.SIGKILL)
             assert _ends(agent)
             assert not _ends(forked, 0)
         finally:
             signal.pidfd_send_signal(forked, signal.SIGKILL)
-    assert not Path(told[2]).parent.exists()
+    assert not Path(told[3]).parent.exists()
     # Its last transactions were sent, though nobody was there to ask for it.
     command("restore", url, "-o", tmp_path / "restored.db")
     assert rows(tmp_path / "restored.db") == 1
