@@ -33,6 +33,8 @@ class Worker:
                 ) from error
             except asyncio.CancelledError:
                 await asyncio.wait([call])
+                if not call.cancelled():
+                    call.exception()  # nobody is there any more to be told
                 raise
 
     async def blocks(self, source: Iterator[bytes]) -> AsyncIterator[bytes]:

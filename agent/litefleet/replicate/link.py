@@ -167,6 +167,8 @@ class Link:
         self.located = False
         lease = await self._work(Lease.of, self._path, self._target.host)
         status = await self._store.check()
+        # Whatever was acknowledged by a stream before this one, or before it was rolled back, counts no more.
+        self._store.last_sequence = status.last_sequence
         await take(self._store, lease, takeover=self._takeover)
         self._takeover = False
         contents = await self._target.view.look(self._store.path, whole=whole)
@@ -178,7 +180,6 @@ class Link:
         self._ledger.reset(catalogue)
         self._compared = (0, 0)
         self._created = status.created
-        self._store.last_sequence = max(status.last_sequence, self._store.last_sequence)
         self._figures.acknowledged_txid = catalogue.max_txid
         if catalogue.files:
             self._figures.acknowledged_at = max(file.created.timestamp() for file in catalogue.files)

@@ -354,7 +354,9 @@ class DatabaseReplicator:
         """Idle: whether the files are to be closed, because others need the room, and can be."""
         if self._letting_go:
             self._letting_go = False
-            return self._pipeline.caught_up and await self._pipeline.release()
+            if self._pipeline.caught_up and await self._pipeline.release():
+                return True
+            # Written to only a moment ago: it, or another, is asked again.
         if self._pipeline.caught_up:
             self._openings.idle(self.settings.path, self._let_go)
         return False

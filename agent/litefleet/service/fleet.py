@@ -288,6 +288,7 @@ class Fleet:
                 ("`socket`", before.socket, wanted.socket),
                 ("`spool`", before.spool, wanted.spool),
                 ("`max-open`", before.max_open, wanted.max_open),
+                ("`logging`", before.logging, wanted.logging),
             )
             if one != other
         )

@@ -80,6 +80,30 @@ def test_what_an_idle_bucket_loses_is_noticed_at_once(server: NatsServer, tmp_pa
     site.assert_restores(name)
 
 
+def test_a_bucket_that_was_made_anew_is_not_taken_for_lost_again(tmp_path: Path) -> None:
+    """Its messages are counted anew, so it is shorter than the one before for a long time."""
+    name = "anew"
+    with nats_server(store_dir=tmp_path / "nats") as server:
+        site = Databases(tmp_path, server.url, name)
+        with Writer(site.path(name)) as writer, site.agent().ready() as agent:
+            for _ in range(8):
+                writer.do("insert 1 5 500")
+                site.settle(name)
+            recreated(server.url, name)
+            agent.wait_for(SAID[recreated])
+            site.settle(name)
+            copies, after = agent.full_copies(), len(agent.lines)
+            server.restart()
+            agent.wait_for("connected to .* again", after=after)
+            writer.do("insert 1 5 500")
+            site.settle(name)
+            assert agent.full_copies() == copies
+            assert agent.stop() == 0
+            assert not [line for line in agent.lines[after:] if "was acknowledged" in line]
+            writer.close()
+        site.assert_restores(name)
+
+
 @pytest.mark.parametrize("harm", [recreated, emptied, roll_up])
 def test_what_a_busy_bucket_loses_is_noticed_at_once(server: NatsServer, tmp_path: Path, harm: Harm) -> None:
     name = f"busy-{harm.__name__}"
