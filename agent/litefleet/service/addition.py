@@ -24,7 +24,7 @@ def database_of(entry: Mapping[str, object], settings: Settings) -> Database:
     whole = {**entry, "replica": {"url": where} if isinstance(where, str) else where}
     try:
         # JSON is YAML: it is checked as an entry of the configuration file is.
-        parsed = parse(json.dumps({"dbs": [whole]}, ensure_ascii=False), source=_SOURCE, expand_env=False)
+        parsed = parse(json.dumps({"dbs": [whole]}), source=_SOURCE, expand_env=False)
     except ConfigError as error:
         message = error.message.replace(f"{_SOURCE}:1: dbs[0].", "").replace(f"{_SOURCE}:1: ", "")
         raise ConfigError(message, hint=error.hint) from None

@@ -43,14 +43,17 @@ def writers(site: Databases) -> Iterator[list[Writer]]:
 
 
 def released(site: Databases, writers: list[Writer]) -> str:
-    """The first database, of which all is sent and no file is open any more, as the others were busy after it."""
-    first, *others = zip(site.names, writers, strict=True)
-    site.settle(first[0])
-    for name, writer in others:
-        writer.do("insert 5 5 500")
-        site.settle(name)
-    site.wait(first[0], lambda figures: not figures["open"] and figures["state"] == "replicating")
-    return first[0]
+    """The first database, of which all is sent and no file is open any more, as the others are busy."""
+    first, *others = site.names
+    site.settle(first)
+    deadline = time.monotonic() + PATIENCE
+    while site.figures(first)["open"]:
+        assert time.monotonic() < deadline
+        for name, writer in zip(others, writers[1:], strict=True):
+            writer.do("insert 5 5 500")
+            site.settle(name)
+    site.wait(first, lambda figures: figures["state"] == "replicating")
+    return first
 
 
 def open_files(agent: Agent, path: Path) -> int:
