@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from litefleet.errors import BucketTaken, ObjectExists
+from litefleet.errors import BucketTaken, ObjectExists, RequestFailed
 from litefleet.nats.objects import ObjectInfo, ObjectStore
 from litefleet.nats.put import Fence
 
@@ -126,9 +126,10 @@ async def take(store: ObjectStore, wanted: Lease, *, takeover: bool = False) -> 
             continue
         store.fence = Fence(store.metadata_subject(LEASE_NAME), stored.sequence)
         return replace(wanted, sequence=stored.sequence)
-    raise BucketTaken(
-        f"{store} cannot be taken: another agent keeps taking it at the same time",
-        hint="stop one of the two agents",
+    # No verdict about an owner: a replica that lags for longer than this looks the same. It is tried again.
+    raise RequestFailed(
+        f"{store} cannot be taken: what answers does not know its newest lease, or another agent keeps taking it",
+        hint="see whether every server of the cluster is healthy (its /healthz), and whether a second agent runs",
     )
 
 
