@@ -109,7 +109,7 @@ def test_no_more_than_the_limit_stay_open(server: NatsServer, tmp_path: Path) ->
             time.sleep(0.05)
         files = {name: open_files(agent, site.path(name)) for name in NAMES}
         assert sum(count > 0 for count in files.values()) <= LIMIT, files
-        for name in NAMES * 2:
+        for name in NAMES:
             before = txid(site, name)
             writers[name].do("insert 1 1 500")
             wait_sent(site, name, agent, beyond=before)
@@ -155,7 +155,7 @@ def test_applications_that_come_and_go_take_the_wal_along(site: Databases, write
     with site.agent().ready() as agent:
         name = released(site, writers)
         writers[0].close()
-        for _ in range(3):
+        for _ in range(2):
             before = txid(site, name)
             with paused(agent), Writer(site.path(name)) as visitor:
                 visitor.do("insert 4 5 500")
