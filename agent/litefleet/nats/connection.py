@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,6 +16,7 @@ from nats.aio.subscription import Subscription
 
 from litefleet.config.settings import Server
 from litefleet.errors import NatsError, RequestFailed, ServerUnreachable
+from litefleet.nats.awaiting import Awaiting
 from litefleet.nats.budget import ByteBudget
 from litefleet.nats.causes import denied, explain, no_responders, reason
 from litefleet.nats.dial import Callbacks, dial, hang_up
@@ -66,8 +66,7 @@ class Connection:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._inbox_refused = False
-        self._exchanges: dict[str, Exchange] = {}
-        self._tokens = map(str, itertools.count())
+        self._exchanges = Awaiting()
         self._listeners: list[Listener] = []
         self._up = asyncio.Event()
         self._ended = False
@@ -122,12 +121,11 @@ class Connection:
                 pause = min(LONGEST_PAUSE, pause * 2)
             try:
                 await self._revive()
-                since = loop.time()
             except NatsError as error:
                 if str(error) != self._told:
                     self._told = str(error)
                     log.warning("%s", error)
-                since = loop.time()
+            since = loop.time()
 
     # what is known about the server
 
@@ -206,10 +204,7 @@ class Connection:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         except TimeoutError:
-            raise ServerUnreachable(
-                f"Not connected to {self.connected_url}: {reason(self._cause)}",
-                hint="the agent goes on trying; see whether nats-server is running",
-            ) from None
+            raise self._not_connected() from None
         if self._ended:
             await self._revive()
 
@@ -237,10 +232,7 @@ class Connection:
                     reply = await exchange.reply()
         except TimeoutError:
             if not self.is_connected:
-                raise ServerUnreachable(
-                    f"Not connected to {self.connected_url}: {reason(self._cause)}",
-                    hint="the agent goes on trying; see whether nats-server is running",
-                ) from None
+                raise self._not_connected() from None
             await self._note_silence(silent=self.progress[0] == received)
             raise RequestFailed(
                 f"No answer from {self.connected_url} to `{subject}` within {limit:g} s",
@@ -259,9 +251,7 @@ class Connection:
             await self.wait_connected(0)
         if self._inbox_refused:
             await self._listen()
-        token = next(self._tokens)
-        exchange = Exchange(self, token, subject)
-        self._exchanges[token] = exchange
+        token, exchange = self._exchanges.begin(self, subject)
         try:
             await self._connected.publish(
                 subject, payload, reply=self._inbox + token, headers=None if headers is None else dict(headers)
@@ -354,6 +344,12 @@ class Connection:
         end = self._end_error or ServerUnreachable("The connection is closed")
         return type(end)(end.message, hint=end.hint)
 
+    def _not_connected(self) -> ServerUnreachable:
+        return ServerUnreachable(
+            f"Not connected to {self.connected_url}: {reason(self._cause)}",
+            hint="the agent goes on trying; see whether nats-server is running",
+        )
+
     def _lost(self, error: NatsError, *, ended: bool) -> None:
         """No reply will come any more to what was sent."""
         self._up.clear()
@@ -363,9 +359,7 @@ class Connection:
             self._ends.set()
             self._up.set()  # wakes those who wait; they find that it has ended
         self._room.set()
-        for exchange in list(self._exchanges.values()):
-            exchange.deliver(error)
-        self._exchanges.clear()
+        self._exchanges.fail(error)
 
     async def _note_silence(self, *, silent: bool) -> None:
         self._silent = self._silent + 1 if silent else 0
@@ -386,19 +380,7 @@ class Connection:
     # nats-py's callbacks
 
     async def _on_message(self, message: Msg) -> None:
-        exchange = self._exchanges.get(message.subject[len(self._inbox) :])
-        if exchange is None:
-            return
-        headers = message.headers or {}
-        status = headers.get("Status", "")
-        exchange.deliver(
-            Reply(
-                message.data,
-                headers,
-                int(status) if re.fullmatch("[0-9]{3}", status) else 0,
-                headers.get("Description", ""),
-            )
-        )
+        self._exchanges.deliver(message.subject[len(self._inbox) :], message)
 
     async def _on_error(self, error: Exception) -> None:
         refused = _REFUSED.search(str(error).lower())
@@ -411,19 +393,13 @@ class Connection:
             self._watches.refuse(refused.group(2))
             self._refuse_inbox(refused.group(2))
             return
-        # The server's words arrive in lower case; the exact subject is that of the message that waits.
-        for token, exchange in list(self._exchanges.items()):
-            if exchange.subject.lower() == refused.group(2):
-                self.forget(token)
-                exchange.deliver(denied("publish to", exchange.subject, self.connected_url))
+        self._exchanges.refuse(refused.group(2), self.connected_url)
 
     def _refuse_inbox(self, subject: str) -> None:
         if subject != (self._inbox + "*").lower():
             return
         self._inbox_refused = True
-        for exchange in self._exchanges.values():
-            exchange.deliver(denied("subscribe to", self._inbox + "*", self.connected_url))
-        self._exchanges.clear()
+        self._exchanges.fail(denied("subscribe to", self._inbox + "*", self.connected_url))
 
     async def _on_disconnected(self) -> None:
         # Attempts that fail, and the end of them, are no new loss.
