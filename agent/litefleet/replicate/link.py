@@ -121,8 +121,6 @@ class Link:
             return
         try:
             await self.examine()
-        except BucketLost:
-            raise
         except NatsError as error:
             self.note_outage(error)
             return
@@ -132,8 +130,11 @@ class Link:
             self.note_success()
 
     def note_outage(self, error: NatsError) -> None:
-        """The bucket cannot be used; say so once for each kind of cause. Raises BucketTaken, which is none."""
-        if isinstance(error, BucketTaken):
+        """The bucket cannot be used; say so once for each kind of cause.
+
+        Raises what is no outage but says something about the bucket: BucketTaken, BucketLost, ObjectExists.
+        """
+        if isinstance(error, BucketTaken | BucketLost | ObjectExists):
             raise error
         self._trying = False
         self._figures.errors[type(error).__name__] += 1
@@ -275,12 +276,12 @@ class Link:
         """
         if self.up and not len(self.spool):
             try:
-                self.note_stored(batch, await self.put(batch))
-                return
-            except (ObjectExists, BucketTaken, BucketLost):
-                raise
+                stored = await self.put(batch)
             except NatsError as error:
                 self.note_outage(error)
+            else:
+                self._note_acknowledged(Position(batch.header, stored.headers))
+                return
         if batch.whole:
             raise self.outage or ServerUnreachable("The bucket cannot be reached")
         await self._keep(batch)
@@ -299,10 +300,6 @@ class Link:
         self.note_success()
         return stored
 
-    def note_stored(self, batch: Batch, stored: ObjectInfo) -> None:
-        """A level 0 file is in the bucket."""
-        self._note_acknowledged(Position(batch.header, stored.headers))
-
     async def drain(self) -> None:
         """Send what waits in the spool, oldest first, as long as that works."""
         began, count = time.monotonic(), len(self.spool)
@@ -317,8 +314,6 @@ class Link:
                 stored = await self._store.put(
                     object_name(0, file.header.min_txid, file.header.max_txid), content, headers=file.headers
                 )
-            except (ObjectExists, BucketTaken, BucketLost):
-                raise
             except NatsError as error:
                 self.note_outage(error)
                 return

@@ -162,7 +162,11 @@ class Pipeline:
             await self.link.compare()
 
     def start_over(self) -> None:
-        """What is known about the bucket does not hold: ask it again, and believe only what it can prove."""
+        """What is known about the bucket does not hold: ask it again, and believe only what it can prove.
+
+        It was emptied; or a name is taken that should be free: by ours from an attempt that seemed to fail, by another
+        writer, or the last listing came from a replica that lags.
+        """
         self.link.located = False
         self._cursor = self._tail = None
 
@@ -280,9 +284,6 @@ class Pipeline:
             if not self.link.up:
                 return
             await self.link.put(batch)
-        except (ObjectExists, BucketLost):
-            self.start_over()
-            raise
         except NatsError as error:
             self.link.note_outage(error)
             return
@@ -311,7 +312,6 @@ class Pipeline:
             self._cursor = self._tail = None
         except (ObjectExists, BucketLost):
             await self._work(self.link.spool.clear)
-            self.start_over()
             raise
 
     async def _send_tail(self) -> None:
@@ -337,13 +337,7 @@ class Pipeline:
         return await self._work(capture.full, self.link.acknowledged + 1)
 
     async def _deliver(self, batch: Batch) -> None:
-        try:
-            await self.link.deliver(batch)
-        except (ObjectExists, BucketLost):
-            # Ours from an attempt that seemed to fail, another writer's, or the last listing came from a replica that
-            # lags; or the bucket was emptied: it knows.
-            self.start_over()
-            raise
+        await self.link.deliver(batch)
         self._cursor = batch.cursor
         self._figures.captured_txid = batch.header.max_txid
         self._schedule.note_acknowledged(batch.header.max_txid, full=batch.header.full)

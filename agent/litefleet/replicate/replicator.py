@@ -25,6 +25,7 @@ from litefleet.replicate.openings import Openings
 from litefleet.replicate.pipeline import Pipeline
 from litefleet.replicate.schedule import Schedule
 from litefleet.replicate.spool import SpoolFull
+from litefleet.replicate.waiters import Waiters
 from litefleet.replicate.walguard import WalGuard
 from litefleet.sqlite import Watcher
 from litefleet.sqlite.files import companion
@@ -77,7 +78,7 @@ class DatabaseReplicator:
         self._letting_go = False
         self._spool_full = False
         self._suspicion: bool | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting = Waiters()
         self._failure = ""
         self._durable = self._ended = False
         self._limit: asyncio.Timeout | None = None
@@ -107,14 +108,8 @@ class DatabaseReplicator:
         """Until everything that was committed at the call is acknowledged; bound it."""
         if self._ended:
             raise self._not_durable()
-        done = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
         self._wake.set()
-        try:
-            await done
-        finally:
-            if done in self._waiting:
-                self._waiting.remove(done)
+        await self._waiting.wait()
 
     # life
 
@@ -149,7 +144,7 @@ class DatabaseReplicator:
         finally:
             self._limit = None
             self._ended = True
-            self._give_up_waiting()
+            self._waiting.fail(self._not_durable())
         if self._failure:
             spooled = len(self._pipeline.link.spool)
             where = f"{spooled} files wait in the spool" if spooled else "the database holds them"
@@ -214,20 +209,17 @@ class DatabaseReplicator:
 
     async def _round(self, backoff: Backoff) -> None:
         """Do what is to be done now. Raises BucketTaken, WalLetGo, and DatabaseError if it has to be opened again."""
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting.now()
         try:
             await self._work_through()
             self._works()
             self._spool_full = False
             backoff.reset()
-        except BucketTaken:
-            raise
-        except BucketLost as error:
+        except (BucketLost, ObjectExists) as error:
             self._failed(error)
             self._pipeline.start_over()
-        except ObjectExists as error:
-            self._failed(error)
-            await backoff.wait(self._stop)
+            if isinstance(error, ObjectExists):
+                await backoff.wait(self._stop)
         except NatsError as error:
             self._pipeline.link.note_outage(error)
         except SpoolFull as error:
@@ -238,8 +230,6 @@ class DatabaseReplicator:
                 raise
             self._failed(error)
             await backoff.wait(self._stop)
-        finally:
-            self._waiting[:0] = waiting
         await self._take_stock(waiting)
 
     async def _work_through(self) -> None:
@@ -248,8 +238,6 @@ class DatabaseReplicator:
         if not link.located and link.until_attempt() <= 0:
             try:
                 await pipeline.locate(whole=self._failure != "")
-            except BucketTaken:
-                raise
             except NatsError as error:
                 link.note_outage(error)
         if not link.located:
@@ -272,18 +260,14 @@ class DatabaseReplicator:
             self._suspicion = bool(self._suspicion) or compare
             raise
 
-    async def _take_stock(self, waiting: list[asyncio.Future[None]]) -> None:
+    async def _take_stock(self, waiting: tuple[asyncio.Future[None], ...]) -> None:
         """Note how things stand, tell those who waited for it, and let the WAL go where it must be."""
         pipeline, link, figures = self._pipeline, self._pipeline.link, self.figures
         over = await self._work(pipeline.look_at_wal, self._guard)
         if pipeline.caught_up and link.outage is None and not self._failure:
             if figures.state != "replicating":
                 figures.state, figures.problem = "replicating", ""
-            for done in waiting:
-                if done in self._waiting:
-                    self._waiting.remove(done)
-                if not done.done():
-                    done.set_result(None)
+            self._waiting.done(waiting)
         elif link.outage is not None:
             figures.state, figures.problem = "outage", self._failure or str(link.outage)
         if over and (not pipeline.can_capture or self._spool_full):
@@ -310,12 +294,8 @@ class DatabaseReplicator:
             idle = look >= _LAST_LOOK
             if idle and await self._may_let_go():
                 return True
-            try:
-                async with asyncio.timeout(self._longest_wait(notified=notified) if idle else look):
-                    await self._wake.wait()
-                look = _FIRST_LOOK
-            except TimeoutError:
-                look = min(_LAST_LOOK, look * 2)
+            woken = await self._woken(self._longest_wait(notified=notified) if idle else look)
+            look = _FIRST_LOOK if woken else min(_LAST_LOOK, look * 2)
         return False
 
     async def _has_work(self) -> bool:
@@ -344,9 +324,15 @@ class DatabaseReplicator:
             if left <= 0:
                 return
             self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._wake.wait()
+            await self._woken(left)
+
+    async def _woken(self, seconds: float) -> bool:
+        """Wait so long; whether something woke us before."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+                return True
+        return False
 
     # databases without open files
 
@@ -384,9 +370,7 @@ class DatabaseReplicator:
                     if self._pipeline.link.until_attempt() <= 0 and not await self._is_well():
                         return
                     left = min(left, max(0.01, self._pipeline.link.until_attempt()))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(left):
-                        await self._wake.wait()
+                await self._woken(left)
                 self._wake.clear()
                 if self._schedule.idle() <= 0 or not await self._work(self._pipeline.unchanged):
                     return
@@ -395,8 +379,6 @@ class DatabaseReplicator:
         """A look at the bucket needs no file; whether it has lost nothing, as far as can be seen now."""
         try:
             await self._check()
-        except BucketTaken:
-            raise
         except BucketLost as error:
             self._failed(error)
             self._pipeline.start_over()
@@ -424,9 +406,7 @@ class DatabaseReplicator:
             if link.outage is None or link.until_attempt() <= 0:
                 return
             self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.01, link.until_attempt())):
-                    await self._wake.wait()
+            await self._woken(max(0.01, link.until_attempt()))
 
     async def _wait_for_file(self, ready: Callable[[], None]) -> None:
         path = self.settings.path
@@ -439,16 +419,13 @@ class DatabaseReplicator:
                 self._wake.clear()
                 if self._stop.is_set() or await self._work(path.exists):
                     return
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(poll):
-                        await self._wake.wait()
+                await self._woken(poll)
 
     # the end
 
     async def _finish(self) -> None:
         """Sync a last time. The WAL stays as it is, so the next start finds whatever could not be sent."""
         backoff = Backoff()
-        never = asyncio.Event()
         while True:
             await self._round(backoff)
             if self._pipeline.caught_up and not self._failure:
@@ -457,9 +434,7 @@ class DatabaseReplicator:
             link = self._pipeline.link
             pause = max(0.05, min(1.0, link.until_attempt()))
             link.note_connected()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await never.wait()
+            await asyncio.sleep(pause)
         await self._leave_mark()
 
     async def _leave_mark(self) -> None:
@@ -468,12 +443,6 @@ class DatabaseReplicator:
             await self._pipeline.leave_mark()
         except LitefleetError as error:
             log.info("%s: the next start may take a full copy: %s", self.settings.path, error)
-
-    def _give_up_waiting(self) -> None:
-        for done in self._waiting:
-            if not done.done():
-                done.set_exception(self._not_durable())
-        self._waiting = []
 
     def _not_durable(self) -> NotDurable:
         return NotDurable(f"{self.settings.path}: not acknowledged: {self.figures.problem or 'it was stopped'}")
