@@ -30,8 +30,7 @@ class View:
         self._store = store
         self._turn = asyncio.Lock()
         self._looked = -_FRESH
-        self._objects: dict[str, ObjectInfo] = {}
-        #: The same by the path they are below: a bucket may hold thousands.
+        #: All objects by the path they are below: a bucket may hold thousands.
         self._paths: dict[str, dict[str, ObjectInfo]] = {}
         self._last = 0
         self._broken: dict[str, ObjectInfo] = {}
@@ -67,11 +66,10 @@ class View:
     async def _look(self) -> None:
         began = time.monotonic()
         listing = await self._store.list_bucket()
-        self._objects = {info.name: info for info in listing.objects}
         self._paths = {}
         self._sort(listing)
         self._last = listing.last_sequence
-        self._broken = await self._find_broken()
+        self._broken = await self._find_broken(listing)
         self._looked = began
 
     def _sort(self, listing: Listing) -> None:
@@ -82,21 +80,20 @@ class View:
         listing = await self._store.list_bucket(after=self._last)
         self._sort(listing)
         for info in listing.objects:
-            self._objects[info.name] = info
             self._broken.pop(info.name, None)
         self._last = max(self._last, listing.last_sequence)
 
-    async def _find_broken(self) -> dict[str, ObjectInfo]:
+    async def _find_broken(self, listing: Listing) -> dict[str, ObjectInfo]:
         """Objects whose chunks the leader does not have, also when it is asked again after a look at the metadata."""
         counts = await self._store.chunk_counts()
-        suspects = {name: info for name, info in self._objects.items() if counts.get(info.nuid, 0) != info.chunks}
+        suspects = [info for info in listing.objects if counts.get(info.nuid, 0) != info.chunks]
         if not suspects:
             return {}
         # Replaced or removed between the two requests, or still on its way from Litestream.
         counts = await self._store.chunk_counts()
         return {
-            name: info
-            for name, info in suspects.items()
+            info.name: info
+            for info in suspects
             if counts.get(info.nuid, 0) != info.chunks and await self._store.stored(info)
         }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from litefleet.config.document import Entry, Section
-from litefleet.config.keys import SOCKET, SPOOL, Level, check_keys
+from litefleet.config.keys import SOCKET, SPOOL, part
 from litefleet.config.settings import Settings, Socket, Spool
 
 #: Where the control socket is if nothing says otherwise.
@@ -70,7 +70,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _socket(top: Section, process: Mapping[str, str]) -> Socket:
-    section = _part(top, "socket", SOCKET)
+    section = part(top, "socket", SOCKET)
     runtime = process.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     default = Path(runtime) / DEFAULT_SOCKET.name if runtime else None
     if section is None:
@@ -107,18 +107,10 @@ def _permissions(entry: Entry) -> int:
 def _spool(top: Section, process: Mapping[str, str]) -> Spool:
     state = process.get("STATE_DIRECTORY", "").partition(":")[0]
     default = Spool(Path(state) / "spool") if state else _DEFAULTS.spool
-    section = _part(top, "spool", SPOOL)
+    section = part(top, "spool", SPOOL)
     if section is None:
         return default
     path, limit = section.get("path"), section.get("limit")
     named = path.file() if path else None
     size = limit.size(minimum=_LEAST_SPOOL) if limit else None
     return Spool(named or default.path, default.limit if size is None else size)
-
-
-def _part(top: Section, key: str, level: Level) -> Section | None:
-    entry = top.get(key)
-    section = entry.section() if entry else None
-    if section is not None:
-        check_keys(section, level)
-    return section

@@ -161,3 +161,12 @@ def _advice(key: str, level: Level) -> str:
     if close := difflib.get_close_matches(folded, candidates, n=1, cutoff=0.7):
         return f"unknown key; did you mean {close[0]}?"
     return f"unknown key; {level.name} has {', '.join(sorted(level.known))}"
+
+
+def part(section: Section, key: str, level: Level) -> Section | None:
+    """The mapping under ``key``, its keys checked; None if it is not there, or is none."""
+    entry = section.get(key)
+    found = entry.section() if entry else None
+    if found is not None:
+        check_keys(found, level)
+    return found

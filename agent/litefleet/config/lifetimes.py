@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TypedDict
 
 from litefleet.config.document import Entry, Section
-from litefleet.config.keys import COMPACTION, RETENTION, SNAPSHOT, Level, check_keys
+from litefleet.config.keys import COMPACTION, RETENTION, SNAPSHOT, check_keys, part
 from litefleet.config.settings import Settings
 from litefleet.config.values import format_duration
 
@@ -27,8 +27,8 @@ class Lifetimes(TypedDict):
 
 def read_lifetimes(top: Section) -> Lifetimes:
     """`snapshot`, `levels`, `l0-retention` and `retention` of the top level."""
-    snapshot = _part(top, "snapshot", SNAPSHOT)
-    retention = _part(top, "retention", RETENTION)
+    snapshot = part(top, "snapshot", SNAPSHOT)
+    retention = part(top, "retention", RETENTION)
     enabled = retention.get("enabled") if retention else None
     wanted = enabled.boolean() if enabled else None
     interval, window = _DEFAULTS.snapshot_interval, _DEFAULTS.snapshot_retention
@@ -60,14 +60,6 @@ def duration(section: Section, key: str, default: float, *, zero: bool) -> float
     entry = section.get(key)
     value = entry.duration(zero=zero) if entry else None
     return default if value is None else value
-
-
-def _part(top: Section, key: str, level: Level) -> Section | None:
-    entry = top.get(key)
-    section = entry.section() if entry else None
-    if section is not None:
-        check_keys(section, level)
-    return section
 
 
 def _levels(top: Section) -> tuple[float, ...]:

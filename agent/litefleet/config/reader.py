@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from litefleet.config.agent import read_agent
 from litefleet.config.databases import Found, read_entry
 from litefleet.config.document import Context, Section, read
-from litefleet.config.keys import LOGGING, TOP, check_keys
+from litefleet.config.keys import LOGGING, TOP, check_keys, part
 from litefleet.config.lifetimes import duration, read_lifetimes
 from litefleet.config.settings import Logging, Settings
 from litefleet.config.targets import Targets, in_the_way
@@ -74,11 +74,9 @@ def _check_targets(found: list[Found]) -> None:
 
 
 def _logging(top: Section) -> Logging:
-    entry = top.get("logging")
-    section = entry.section() if entry else None
+    section = part(top, "logging", LOGGING)
     if section is None:
         return Logging()
-    check_keys(section, LOGGING)
     level, kind = section.get("level"), section.get("type")
     return Logging(
         level=(level and level.choice(*_LOG_LEVELS)) or Logging().level,

@@ -23,7 +23,6 @@ from litefleet.nats.exchange import Reply
 from litefleet.nats.metadata import encode_name, parse_time
 
 STREAM_NOT_FOUND = 10059
-STREAM_NAME_EXISTS = 10058
 STORE_FAILED = 10077
 ACCOUNT_LIMIT = 10002
 NOT_ENABLED = (10039, 10076)

@@ -287,13 +287,11 @@ class ObjectStore:
         than the fence of a bucket that is all ours. Nothing is removed from a bucket with metadata that cannot be read.
         """
         before = self.fence.sequence if self.fence is not None and not self.path else 0
-        listing = await self.list_bucket()
-        if listing.unreadable:
-            return 0
-        used = {info.nuid for info in listing.objects} | self._writing
-        nuids = await abandoned(self._connection, self.names, used, older_than=older_than, before=before)
+        nuids, until = await abandoned(
+            self._connection, self.names, set(self._writing), older_than=older_than, before=before
+        )
         # An object may have been completed since its chunks were found.
-        used = {info.nuid for info in (await self.list_bucket(after=listing.last_sequence)).objects} | self._writing
+        used = {info.nuid for info in (await self.list_bucket(after=until)).objects} | self._writing
         unwanted = [nuid for nuid in nuids if nuid not in used]
         for nuid in unwanted:
             await self._purge(self.names.chunks(nuid))

@@ -18,18 +18,19 @@ async def chunk_counts(connection: Connection, names: Names) -> dict[str, int]:
 
 async def abandoned(
     connection: Connection, names: Names, used: Collection[str], *, older_than: float, before: int = 0
-) -> list[str]:
+) -> tuple[list[str], int]:
     """Nuids with chunks that no object refers to and that are not ``used``, unchanged for ``older_than`` seconds.
 
     Or since stream sequence ``before``, from which on nobody else can complete an object. None where metadata cannot be
-    read: nobody knows what they refer to.
+    read: nobody knows what they refer to. Beside them the stream sequence up to which objects were looked at.
     """
     found = await inventory(connection, names)
     if found.unreadable:
-        return []
+        return [], found.until
     stored = await last_stored(connection, names, unused(found, used), found.until)
-    return [
+    nuids = [
         nuid
         for nuid, chunk in stored.items()
         if chunk.sequence < before or (found.now - parse_time(chunk.time)).total_seconds() >= older_than
     ]
+    return nuids, found.until

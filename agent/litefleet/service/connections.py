@@ -60,8 +60,9 @@ class Connections:
             known = self._servers[server] = _Server(Connection.later(server))
             await self._begin(server, known)
         known.users += 1
-        store = ObjectStore(known.connection, replica.bucket, replica.path)
-        return store, known.views.setdefault(replica.bucket, View(ObjectStore(known.connection, replica.bucket)))
+        if replica.bucket not in known.views:
+            known.views[replica.bucket] = View(ObjectStore(known.connection, replica.bucket))
+        return ObjectStore(known.connection, replica.bucket, replica.path), known.views[replica.bucket]
 
     async def leave(self, replica: Replica) -> None:
         """One user less; a connection that nobody uses is closed."""

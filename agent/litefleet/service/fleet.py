@@ -11,14 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from litefleet.config.directories import expand
 from litefleet.config.settings import Database, Server, Settings
 from litefleet.config.targets import Targets, in_the_way
-from litefleet.errors import ConfigError, LitefleetError, NatsError, ServerUnreachable, UsageError
+from litefleet.errors import ConfigError, LitefleetError, UsageError
 from litefleet.replicate.figures import Figures, Observer
 from litefleet.replicate.link import Target
 from litefleet.replicate.openings import Openings
@@ -162,7 +162,7 @@ class Fleet:
         """
         await self._ready.wait()
         outages = [member.protection.link.outage for member in self._members.values()]
-        lasting = [outage for outage in outages if outage is not None and _lasts(outage)]
+        lasting = [outage for outage in outages if outage is not None and not outage.retryable]
         if outages and len(lasting) == len(outages):
             raise lasting[0]
 
@@ -194,7 +194,7 @@ class Fleet:
         databases = [*self.settings.databases, *await self._found(self.settings)]
         async with asyncio.TaskGroup() as tasks:
             for database in databases:
-                protection = await self._protection(database, self.settings)
+                protection = await self._protection(database)
                 tasks.create_task(protection.once())
 
     # members
@@ -208,7 +208,7 @@ class Fleet:
         if known is not None:
             await self._remove(database.path)
         self._claim(database)
-        protection = await self._protection(database, self.settings)
+        protection = await self._protection(database)
         task = self._tasks.create_task(protection.run(partial(self._note_ready, database.path)))
         task.add_done_callback(lambda _: self._changed.set())
         self._members[database.path] = _Member(database, protection, task)
@@ -232,10 +232,10 @@ class Fleet:
         await self._connections.leave(member.database.replica)
         return member.task.result() or True
 
-    async def _protection(self, database: Database, settings: Settings) -> Protection:
+    async def _protection(self, database: Database) -> Protection:
         store, view = await self._connections.use(database.replica)
-        host = settings.identity or socket.gethostname()
-        return Protection(database, Target(store, view, host, self._takeover), self._shared, settings)
+        host = self.settings.identity or socket.gethostname()
+        return Protection(database, Target(store, view, host, self._takeover), self._shared, self.settings)
 
     def _claim(self, database: Database) -> None:
         """Take its place in the bucket. Raises ConfigError if another database goes there."""
@@ -344,8 +344,8 @@ def _most_open(wanted: int) -> int:
 
 def _for_all(settings: Settings) -> Settings:
     """What concerns every database, and can be changed while they run."""
-    return replace(
-        Settings(databases=()),
+    return Settings(
+        databases=(),
         snapshot_interval=settings.snapshot_interval,
         levels=settings.levels,
         l0_retention=settings.l0_retention,
@@ -354,8 +354,3 @@ def _for_all(settings: Settings) -> Settings:
         shutdown_sync_timeout=settings.shutdown_sync_timeout,
         identity=settings.identity,
     )
-
-
-def _lasts(outage: NatsError) -> bool:
-    """Whether waiting is no remedy."""
-    return not outage.retryable and not isinstance(outage, ServerUnreachable)
