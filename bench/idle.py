@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sqlite3
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import nats
 
+from tests.conditions.scene import cpu_seconds
 from tests.support.natsserver import nats_server
 from tests.support.running import Agent
 
@@ -67,12 +67,6 @@ async def make_buckets(url: str, names: list[str]) -> None:
     for name in names:
         await client.jetstream().create_object_store(name)
     await client.close()
-
-
-def cpu_seconds(pid: int) -> float:
-    """Processor time a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> str:

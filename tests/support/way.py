@@ -6,21 +6,25 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, TypeVar
 
 from tests.support.proxy import Proxy, tcp_proxy
 from tests.support.running import PATIENCE
+
+T = TypeVar("T")
+
+#: Seconds for the thread to begin, and to end.
+START = 30.0
 
 
 class Way:
     """The way to a server; make it with ``way_to``."""
 
-    def __init__(self, proxy: Proxy, loop: asyncio.AbstractEventLoop, over: asyncio.Event) -> None:
+    def __init__(self, proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
         self.url = proxy.url
         self._proxy = proxy
         self._loop = loop
-        self._over = over
 
     def do(self, act: Callable[[Proxy], None]) -> None:
         """Let something happen to it, such as ``Proxy.cut``."""
@@ -49,26 +53,30 @@ class Way:
     def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
-    def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-
 
 @contextmanager
-def way_to(port: int) -> Iterator[Way]:
-    """A way to a server of 127.0.0.1 that leads somewhere inside the block."""
-    made: queue.Queue[Way] = queue.Queue()
+def in_thread(opened: AbstractAsyncContextManager[T]) -> Iterator[tuple[T, asyncio.AbstractEventLoop]]:
+    """What ``opened`` gives, and the loop it lives in, which a thread of its own runs inside the block."""
+    made: queue.Queue[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = queue.Queue()
 
     async def serve() -> None:
         over = asyncio.Event()
-        async with tcp_proxy(port) as proxy:
-            made.put(Way(proxy, asyncio.get_running_loop(), over))
+        async with opened as given:
+            made.put((given, asyncio.get_running_loop(), over))
             await over.wait()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
-    way = made.get(timeout=PATIENCE)
+    given, loop, over = made.get(timeout=START)
     try:
-        yield way
+        yield given, loop
     finally:
-        way.end()
-        thread.join(PATIENCE)
+        loop.call_soon_threadsafe(over.set)
+        thread.join(START)
+
+
+@contextmanager
+def way_to(port: int, *, rate: float | None = None, latency: float = 0.0) -> Iterator[Way]:
+    """A way to a server of 127.0.0.1 that leads somewhere inside the block; see ``tcp_proxy``."""
+    with in_thread(tcp_proxy(port, rate=rate, latency=latency)) as (proxy, loop):
+        yield Way(proxy, loop)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 
 from tests.support.proxy import Proxy, tcp_proxy
+from tests.support.way import in_thread
 
 PATIENCE = 30.0
 
@@ -16,10 +16,9 @@ PATIENCE = 30.0
 class Links:
     """One proxy before each server; make it with ``links_to``."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, proxies: list[Proxy], over: asyncio.Event) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, proxies: list[Proxy]) -> None:
         self._loop = loop
         self._proxies = proxies
-        self._over = over
 
     @property
     def urls(self) -> list[str]:
@@ -55,9 +54,6 @@ class Links:
 
         self._each(range(len(self._proxies)), change)
 
-    def end(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-
     def _each(self, numbers: Sequence[int], change: Callable[[Proxy], None]) -> None:
         """Done when this returns."""
         done = threading.Event()
@@ -74,20 +70,11 @@ class Links:
 @contextmanager
 def links_to(ports: Sequence[int]) -> Iterator[Links]:
     """Proxies to these ports of 127.0.0.1, open inside the block."""
-    made: queue.Queue[Links] = queue.Queue()
+    with in_thread(_proxies(ports)) as (proxies, loop):
+        yield Links(loop, proxies)
 
-    async def serve() -> None:
-        over = asyncio.Event()
-        async with AsyncExitStack() as stack:
-            proxies = [await stack.enter_async_context(tcp_proxy(port)) for port in ports]
-            made.put(Links(asyncio.get_running_loop(), proxies, over))
-            await over.wait()
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="links")
-    thread.start()
-    links = made.get(timeout=PATIENCE)
-    try:
-        yield links
-    finally:
-        links.end()
-        thread.join(PATIENCE)
+@asynccontextmanager
+async def _proxies(ports: Sequence[int]) -> AsyncIterator[list[Proxy]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(tcp_proxy(port)) for port in ports]
